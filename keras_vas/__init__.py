@@ -1,0 +1,20 @@
+"""Language-queried video actor segmentation in Keras.
+
+`CSTM` is the model of Hui et al., "Collaborative Spatial-Temporal Modeling
+for Language-Queried Video Actor Segmentation", CVPR 2021; `layers` holds its
+two modules, CMAM and LGFS. Both run on every Keras backend.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+__all__ = ["CSTM", "layers"]
+
+
+def __getattr__(name):
+    """Imports Keras only when it is used: converters need no Keras."""
+    if name == "CSTM":
+        return importlib.import_module("keras_vas.models.segmenter").CSTM
+    if name == "layers":
+        return importlib.import_module("keras_vas.layers")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""The parts of CSTM, as functional graphs."""

@@ -1,0 +1,42 @@
+"""Installs the package keras_vas; the programs run from a checkout."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(
+    r'__version__ = "(.+)"', (HERE / "keras_vas/__init__.py").read_text()
+).group(1)
+
+setup(
+    name="keras_vas",
+    version=VERSION,
+    description="Language-queried video actor segmentation in Keras (CSTM)",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    packages=find_packages(include=["keras_vas", "keras_vas.*"]),
+    python_requires=">=3.11,<3.14",
+    install_requires=[
+        "absl-py>=2.1",
+        "h5py>=3.11",
+        # Keras 3.14.0 to 3.15.1 raise OperatorNotAllowedInGraphError in a
+        # resize to a symbolic size inside any tf.function.
+        "keras>=3.12.4,<3.14",
+        "numpy>=2.0,<3",
+        "opencv-python-headless>=4.10,<6",
+        "scipy>=1.13",
+        "setuptools<82",  # tensorflow-hub imports pkg_resources
+        "tensorboard>=2.21,<2.22",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-hub>=0.16.1,<0.17",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "test": ["jax>=0.7,<0.11", "pycocotools>=2.0.8", "pytest>=8"],
+        "lint": ["ruff==0.17.6"],
+    },
+)
