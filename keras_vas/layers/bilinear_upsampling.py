@@ -45,7 +45,9 @@ def _double(x, axis):
         return x[tuple(index)]
 
     before = ops.concatenate([along(slice(0, 1)), along(slice(0, -1))], axis)
-    after = ops.concatenate([along(slice(1, None)), along(slice(-1, None))], axis)
+    after = ops.concatenate(
+        [along(slice(1, None)), along(slice(-1, None))], axis
+    )
     even = 0.25 * before + 0.75 * x
     odd = 0.75 * x + 0.25 * after
     doubled = ops.stack([even, odd], axis=axis + 1)

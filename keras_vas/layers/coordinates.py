@@ -67,9 +67,7 @@ class Coordinates(keras.layers.Layer):
     def call(self, visual):
         shape = ops.shape(visual)
         coordinates = coordinate_map(shape[-3], shape[-2], self.compute_dtype)
-        return ops.broadcast_to(
-            coordinates, (*shape[:-1], COORDINATE_CHANNELS)
-        )
+        return ops.broadcast_to(coordinates, (*shape[:-1], COORDINATE_CHANNELS))
 
     def compute_output_shape(self, visual_shape):
         return (*visual_shape[:-1], COORDINATE_CHANNELS)

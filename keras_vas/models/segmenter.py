@@ -133,7 +133,10 @@ class CSTM(keras.Model):
         )(tokens)
 
         views = {
-            "spatial": (SPATIAL_BACKBONES[spatial_backbone], frames[:, num_frames // 2]),
+            "spatial": (
+                SPATIAL_BACKBONES[spatial_backbone],
+                frames[:, num_frames // 2],
+            ),
             "temporal": (TEMPORAL_BACKBONES[temporal_backbone], frames),
         }
         features, sentences, outputs = {}, {}, {}
@@ -161,8 +164,7 @@ class CSTM(keras.Model):
                 attention_maps=attention_maps,
             )
             features[encoder] = {
-                stage: _target_frame(feature)
-                for stage, feature in maps.items()
+                stage: _target_frame(feature) for stage, feature in maps.items()
             }
             sentences[encoder] = SentenceMean(name=f"{encoder}_sentence")(
                 words, word_mask
