@@ -144,6 +144,21 @@ def test_metric_without_weights_and_after_reset(batch):
     )
 
 
+def test_metric_counts_an_iou_at_the_threshold():
+    mask = np.ones((10, 1, 100, 1))
+    logits = np.ones_like(mask)
+    for row, k in enumerate(range(50, 100, 5)):
+        logits[row, :, k:] = -1
+    metric = metrics.SegmentationIoU()
+    metric.update_state(mask, logits)
+    result = metric.result()
+    assert float(result["ap"]) == pytest.approx(0.55)
+    for hits, x in zip(
+        (10, 8, 6, 4, 2), (0.5, 0.6, 0.7, 0.8, 0.9), strict=True
+    ):
+        assert float(result[f"precision_at_{x}"]) == pytest.approx(hits / 10)
+
+
 def test_metric_keeps_its_precision_over_an_epoch_of_large_masks():
     metric = metrics.SegmentationIoU()
     mask = np.ones((1, 320, 320, 1), "float32")

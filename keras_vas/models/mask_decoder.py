@@ -82,8 +82,10 @@ def mask_decoder(
 def _lateral(feature, sentence, channels, name, synchronized):
     parts = [feature, Coordinates(name=f"{name}_coordinates")(feature)]
     if sentence is not None:
-        everywhere = ops.zeros_like(feature[..., :1])
-        parts.append(everywhere + sentence[:, None, None, :])
+        # Not a sum: keras.ops.add takes (1, C, W, 1) + (1, 1, 1, C) for a
+        # bias of the second axis.
+        everywhere = ops.ones_like(feature[..., :1])
+        parts.append(everywhere * sentence[:, None, None, :])
     x = keras.layers.Concatenate(name=f"{name}_concat")(parts)
     x = keras.layers.Conv2D(
         channels, 3, padding="same", use_bias=False, name=f"{name}_conv"

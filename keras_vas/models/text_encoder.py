@@ -19,11 +19,11 @@ def text_encoder(embedded, word_mask, channels, name):
         L, `(batch, words, channels)`. Padding comes last in a sentence and
         the GRU runs forward, so it changes no word's feature.
     """
-    # cuDNN kernels in an exported graph could not run on a CPU server.
-    words = keras.layers.GRU(
-        channels,
+    # A cell of our own naming, so that variable paths are the same in every
+    # process; and no cuDNN kernel, which a CPU server could not run.
+    words = keras.layers.RNN(
+        keras.layers.GRUCell(channels, name="cell"),
         return_sequences=True,
-        use_cudnn=False,
         name=f"{name}_gru",
     )(embedded, mask=word_mask)
     words = keras.layers.LayerNormalization(name=f"{name}_norm")(words)

@@ -1,0 +1,246 @@
+"""What is measured: IoU, precision, the paper's AP, COCO mAP, actor choice.
+
+`SegmentationIoU` accumulates on the device during training. The functions
+below it are the evaluation protocol in NumPy: they take per-sample areas, so
+they hold for any mix of video sizes and know nothing of batches.
+
+An IoU whose union is empty (no truth and no prediction) is 1: nothing was
+asked for and nothing was claimed. COCO counts it as a miss, and `coco_map`
+follows COCO.
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
+AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+
+
+@keras.saving.register_keras_serializable(package="keras_vas")
+class SegmentationIoU(keras.metrics.Metric):
+    """IoU and precision of binary masks, accumulated over batches.
+
+    With I_n and U_n the pixels in the intersection and in the union of the
+    truth and the prediction (logit > 0, that is probability > 0.5) of sample
+    n, and w_n its weight:
+
+    - overall_iou = sum w_n I_n / sum w_n U_n
+    - mean_iou = sum w_n IoU_n / sum w_n, IoU_n = I_n / U_n, 1 if U_n = 0
+    - precision_at_X = sum w_n [IoU_n >= X] / sum w_n
+    - ap = mean of the precision at .50, .55, ..., .95 (the paper's AP)
+
+    All state is sums, so that replicas and workers add up. Without samples
+    every result is 0.
+
+    Args:
+        name: name of the metric.
+        dtype: dtype of the sums.
+
+    Call arguments:
+        mask: truth `(batch, height, width, 1)`, above 0.5 is the actor.
+        logits: `(batch, height, width, 1)`.
+        sample_weight: optional `(batch,)`; 0 leaves a sample out.
+
+    Returns:
+        `result()` is a dict of scalars.
+    """
+
+    def __init__(self, name="segmentation_iou", dtype=None):
+        super().__init__(name=name, dtype=dtype)
+
+        def total(name, shape=()):
+            return self.add_variable(shape, "zeros", name=name)
+
+        self.intersection = total("intersection")
+        self.union = total("union")
+        self.iou_sum = total("iou_sum")
+        self.reached = total("reached", (len(AP_THRESHOLDS),))
+        self.samples = total("samples")
+
+    def update_state(self, mask, logits, sample_weight=None):
+        """Adds one batch; see the class."""
+        if tuple(mask.shape[1:]) != tuple(logits.shape[1:]):
+            raise ValueError(
+                "mask and logits must have one shape. "
+                f"Received: mask.shape={mask.shape}, "
+                f"logits.shape={logits.shape}"
+            )
+        truth = ops.convert_to_tensor(mask) > 0.5
+        prediction = ops.convert_to_tensor(logits) > 0
+        intersection = self._pixels(ops.logical_and(truth, prediction))
+        union = self._pixels(ops.logical_or(truth, prediction))
+        iou = ops.where(
+            union > 0,
+            intersection / ops.maximum(union, 1),
+            ops.ones_like(union),
+        )
+        thresholds = ops.convert_to_tensor(AP_THRESHOLDS, self.dtype)
+        reached = ops.cast(iou[:, None] >= thresholds, self.dtype)
+        if sample_weight is None:
+            weight = ops.ones_like(iou)
+        else:
+            weight = ops.cast(sample_weight, self.dtype)
+            weight = ops.reshape(weight, (-1,))
+        self.intersection.assign_add(ops.sum(weight * intersection))
+        self.union.assign_add(ops.sum(weight * union))
+        self.iou_sum.assign_add(ops.sum(weight * iou))
+        self.reached.assign_add(ops.sum(weight[:, None] * reached, axis=0))
+        self.samples.assign_add(ops.sum(weight))
+
+    def _pixels(self, mask):
+        return ops.cast(
+            ops.sum(ops.cast(mask, "int32"), axis=(1, 2, 3)), self.dtype
+        )
+
+    def result(self):
+        """Returns the dict of scalars described in the class."""
+        precision = ops.divide_no_nan(self.reached, self.samples)
+        at = {
+            f"precision_at_{x}": precision[AP_THRESHOLDS.index(x)]
+            for x in PRECISION_THRESHOLDS
+        }
+        return {
+            "overall_iou": ops.divide_no_nan(self.intersection, self.union),
+            "mean_iou": ops.divide_no_nan(self.iou_sum, self.samples),
+            **at,
+            "ap": ops.mean(precision),
+        }
+
+
+def iou(intersection, union):
+    """IoU of each sample, float64; 1 where the union is empty.
+
+    Args:
+        intersection: array of pixel counts.
+        union: array of pixel counts, the same shape.
+    """
+    intersection = np.asarray(intersection, np.float64)
+    union = np.asarray(union, np.float64)
+    return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
+
+
+def overall_iou(intersection, union):
+    """Sum of the intersections over the sum of the unions."""
+    return float(iou(np.sum(intersection), np.sum(union)))
+
+
+def precision_at(ious, threshold):
+    """Share of the samples with IoU >= threshold."""
+    return float(np.mean(np.asarray(ious) >= threshold))
+
+
+def average_precision(ious):
+    """The paper's AP: mean precision at .50, .55, ..., .95.
+
+    No ranking and no recall enter; COCO's number of the same name is
+    `coco_map`.
+    """
+    return float(np.mean([precision_at(ious, x) for x in AP_THRESHOLDS]))
+
+
+def coco_map(intersection, union, scores):
+    """COCO's mAP@[.50:.95], area "all", one category.
+
+    Every sample is an image of its own with one true mask and one predicted
+    mask. Predictions are ranked by score (ties in the order given), precision
+    is made non-increasing and read at 101 recalls. An empty prediction is a
+    detection like any other: a false positive.
+
+    Args:
+        intersection: `(samples,)` pixel counts.
+        union: `(samples,)` pixel counts.
+        scores: `(samples,)` confidence of each prediction.
+
+    Returns:
+        float in [0, 1].
+    """
+    union = np.asarray(union, np.float64)
+    ious = np.asarray(intersection, np.float64) / np.maximum(union, 1)
+    ious = ious[np.argsort(-np.asarray(scores), kind="stable")]
+    ranks = np.arange(1, len(ious) + 1)
+    recalls = np.linspace(0.0, 1.0, 101)
+    areas = []
+    for threshold in np.linspace(0.5, 0.95, 10):
+        hits = np.cumsum(ious >= threshold)
+        precision = np.maximum.accumulate((hits / ranks)[::-1])[::-1]
+        first = np.searchsorted(hits / len(ious), recalls, side="left")
+        areas.append(np.append(precision, 0.0)[first])
+    return float(np.mean(areas))
+
+
+def choice_accuracy(target_iou, other_iou):
+    """How often the prediction fits its target better than any rival.
+
+    A choice is right if the IoU with the target is strictly above the best
+    IoU with another actor of the frame.
+
+    Args:
+        target_iou: `(samples,)` IoU of prediction and target.
+        other_iou: `(samples,)` best IoU of the prediction with another actor,
+            NaN where the frame has no other.
+
+    Returns:
+        `(accuracy, count)`: over the `count` samples that have another
+        actor; accuracy is `None` when there is none.
+    """
+    chosen, counted = _choices(target_iou, other_iou)
+    count = int(np.sum(counted))
+    return (float(np.sum(chosen) / count) if count else None), count
+
+
+def mean_iou_chosen(target_iou, other_iou):
+    """Mean IoU among the right choices, `None` if there is none.
+
+    Args: as for `choice_accuracy`.
+    """
+    chosen, _ = _choices(target_iou, other_iou)
+    return (
+        float(np.mean(np.asarray(target_iou)[chosen])) if any(chosen) else None
+    )
+
+
+def _choices(target_iou, other_iou):
+    target_iou = np.asarray(target_iou, np.float64)
+    other_iou = np.asarray(other_iou, np.float64)
+    counted = ~np.isnan(other_iou)
+    return counted & (target_iou > np.where(counted, other_iou, 0)), counted
+
+
+def protocol(intersection, union, scores, other_iou, lookalike_iou):
+    """Every number of the evaluation protocol, from per-sample columns.
+
+    Args:
+        intersection: `(samples,)` pixels shared by truth and prediction.
+        union: `(samples,)` pixels in either.
+        scores: `(samples,)` confidence of the prediction.
+        other_iou: `(samples,)` best IoU of the prediction with another actor
+            of the frame, NaN without one.
+        lookalike_iou: the same with the actors that look like the target.
+
+    Returns:
+        dict of floats and ints; `None` stands for "no such samples".
+
+    Raises:
+        ValueError: there is no sample.
+    """
+    if len(intersection) == 0:
+        raise ValueError("The protocol needs a sample. Received: 0 samples")
+    ious = iou(intersection, union)
+    accuracy, count = choice_accuracy(ious, other_iou)
+    lookalike_accuracy, lookalikes = choice_accuracy(ious, lookalike_iou)
+    return {
+        "samples": len(ious),
+        "overall_iou": overall_iou(intersection, union),
+        "mean_iou": float(np.mean(ious)),
+        "precision_at": {
+            str(x): precision_at(ious, x) for x in PRECISION_THRESHOLDS
+        },
+        "ap": average_precision(ious),
+        "coco_map": coco_map(intersection, union, scores),
+        "choice_accuracy": accuracy,
+        "choice_samples": count,
+        "lookalike_choice_accuracy": lookalike_accuracy,
+        "lookalike_choice_samples": lookalikes,
+        "mean_iou_chosen": mean_iou_chosen(ious, other_iou),
+    }

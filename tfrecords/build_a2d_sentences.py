@@ -1,0 +1,423 @@
+"""Writes A2D Sentences as TFRecords.
+
+    python tfrecords/build_a2d_sentences.py --source=DIR --output=RECORDS
+
+DIR is laid out as it is distributed:
+
+    Release/videoset.csv              id,label,start,end,height,width,frames,
+                                      annotated frames,subset (0 train, 1 test)
+    Release/clips320H/<video>.mp4     or Release/CLIPS320/
+    text_annotations/
+        a2d_annotation.txt            video_id,instance_id,query
+        a2d_missed_videos.txt         ids of videos without annotation
+        a2d_annotation_with_instances/<video>/<frame>.h5     instance, reMask
+
+A record is one annotated frame (tfrecords/README.md lists its fields); a
+sample is an annotated frame and a sentence whose instance has a mask there.
+What became no sample is counted by reason in manifest.json and named, item by
+item, in excluded.csv. --check compares with the published counts.
+"""
+
+import functools
+import os
+
+import cv2
+import h5py
+import numpy as np
+from absl import flags
+
+from keras_vas import errors
+from keras_vas.data import record_report, records, schema, source_files
+
+DATASET = "a2d_sentences"
+PUBLISHED = {
+    "train": {"videos": 3017, "queries": 5358, "samples": 15691},
+    "test": {"videos": 737, "queries": 1295, "samples": 3794},
+}
+
+MISSED_VIDEO = "video in the missed list"
+UNKNOWN_VIDEO = "video not in videoset.csv"
+WITHOUT_SENTENCE = "video without a sentence"
+WITHOUT_MASKS = "video without mask files"
+MALFORMED_ROW = "annotation row without three columns"
+INSTANCE_NOT_A_NUMBER = "sentence whose instance id is not a number"
+EMPTY_SENTENCE = "sentence that is empty"
+REPEATED_SENTENCE = "sentence repeated for its instance"
+INSTANCE_NOT_IN_FRAME = "sample whose instance is not in the frame"
+EMPTY_MASK = "sample whose mask is empty"
+REPEATED_INSTANCE = "instance that occurs twice in a frame (masks united)"
+NO_FRAME_NUMBER = "mask file whose name is no frame number"
+MISSING_VIDEO = "video file missing"
+UNDECODABLE_VIDEO = "video that cannot be decoded"
+SHORT_VIDEO = "annotated frame behind the end of its video"
+UNREADABLE_MASKS = "mask file that cannot be read"
+MASKS_WITHOUT_KEYS = "mask file without its keys instance and reMask"
+MASKS_OF_OTHER_SHAPE = "mask file whose arrays do not fit together"
+MASKS_OF_OTHER_SIZE = "mask file of another size than its video"
+DAMAGE = frozenset(
+    {
+        MALFORMED_ROW,
+        UNKNOWN_VIDEO,
+        WITHOUT_MASKS,
+        NO_FRAME_NUMBER,
+        MISSING_VIDEO,
+        UNDECODABLE_VIDEO,
+        SHORT_VIDEO,
+        UNREADABLE_MASKS,
+        MASKS_WITHOUT_KEYS,
+        MASKS_OF_OTHER_SHAPE,
+        MASKS_OF_OTHER_SIZE,
+    }
+)
+
+# FFmpeg would print lines of its own for every damaged video.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+_CLIP_FOLDERS = ("clips320H", "CLIPS320")
+_SUBSETS = {"0": "train", "1": "test"}
+
+
+class MaskFileError(Exception):
+    """A mask file is damaged; the message is the reason to exclude it."""
+
+
+def convert(video_id, split, *, clips, masks, sentences):
+    """Converts one video.
+
+    Args:
+        video_id: name of the video.
+        split: "train" or "test".
+        clips: `pathlib.Path` of the folder of mp4 files.
+        masks: `pathlib.Path` of the folder of folders of h5 files.
+        sentences: dict from video id to a list of (instance, text).
+
+    Returns:
+        `records.Conversion`.
+    """
+    excluded = []
+    annotated = {}
+    for path in sorted((masks / video_id).glob("*.h5")):
+        if path.stem.isdecimal() and int(path.stem) > 0:
+            annotated[int(path.stem)] = path
+        else:
+            excluded.append((NO_FRAME_NUMBER, f"{video_id}/{path.name}"))
+    if not annotated:
+        return records.Conversion([], [*excluded, (WITHOUT_MASKS, video_id)])
+    video = clips / f"{video_id}.mp4"
+    if not video.is_file():
+        return records.Conversion([], [*excluded, (MISSING_VIDEO, video_id)])
+    images, size, num_frames = decode(video, annotated)
+    if not num_frames:
+        excluded.append((UNDECODABLE_VIDEO, video_id))
+        return records.Conversion([], excluded)
+    frames = []
+    for number, path in annotated.items():
+        name = f"{video_id}/{path.name}"
+        if number > num_frames:
+            excluded.append((SHORT_VIDEO, name))
+            continue
+        try:
+            instances, repeated = read_masks(path)
+            if any(mask.shape != size for mask in instances.values()):
+                raise MaskFileError(MASKS_OF_OTHER_SIZE)
+        except MaskFileError as error:
+            excluded.append((str(error), name))
+            continue
+        excluded += [(REPEATED_INSTANCE, f"{name}/{i}") for i in repeated]
+        actors = {i: mask for i, mask in instances.items() if mask.any()}
+        order = list(actors)
+        queries = []
+        for instance, text in sentences[video_id]:
+            if instance in actors:
+                queries.append(schema.Query(text, order.index(instance)))
+            else:
+                empty = instance in instances
+                reason = EMPTY_MASK if empty else INSTANCE_NOT_IN_FRAME
+                excluded.append((reason, f"{name}/{instance}: {text}"))
+        if not queries:
+            continue
+        numbers = schema.clip_frame_numbers(number, num_frames)
+        frames.append(
+            schema.AnnotatedFrame(
+                dataset=DATASET,
+                video_id=video_id,
+                subset=split,
+                frame_number=number,
+                clip=[images[n] for n in numbers],
+                clip_frame_numbers=numbers,
+                height=size[0],
+                width=size[1],
+                actors=tuple(
+                    schema.Actor(str(i), mask) for i, mask in actors.items()
+                ),
+                queries=tuple(queries),
+            )
+        )
+    return records.Conversion(frames, excluded)
+
+
+def decode(path, annotated):
+    """Decodes a video once, up to the last frame that a clip needs.
+
+    Args:
+        path: of the mp4 file.
+        annotated: numbers of the annotated frames.
+
+    Returns:
+        (dict from frame number to JPEG `bytes`, (height, width), number of
+        frames). The frames are counted as they are decoded, since a variable
+        frame rate makes every other count wrong; decoding stops behind the
+        last clip. No frames: the video cannot be decoded.
+    """
+    last_needed = max(annotated) + schema.CLIP_OFFSETS[-1]
+    needed = {
+        number
+        for frame in annotated
+        for number in schema.clip_frame_numbers(frame, last_needed)
+    }
+    capture = cv2.VideoCapture(
+        str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]
+    )
+    images, size, number, image = {}, None, 0, None
+    try:
+        while number < last_needed:
+            read, decoded = capture.read()
+            if not read:
+                break
+            image, number = decoded, number + 1
+            size = size or image.shape[:2]
+            if image.shape[:2] != size:
+                return {}, None, 0
+            if number in needed:
+                images[number] = _encode(image)
+    finally:
+        capture.release()
+    if number and number not in images:
+        # Clips that reach behind the end repeat the last frame.
+        images[number] = _encode(image)
+    return images, size, number
+
+
+def read_masks(path):
+    """Reads the masks of one annotated frame.
+
+    Args:
+        path: of the h5 file.
+
+    Returns:
+        (dict from instance number to bool mask (height, width), list of the
+        instances that occur more than once). The masks of a repeated
+        instance are united.
+
+    Raises:
+        MaskFileError: the file is damaged.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            if "instance" not in file or "reMask" not in file:
+                raise MaskFileError(MASKS_WITHOUT_KEYS)
+            numbers = np.asarray(file["instance"][()]).reshape(-1)
+            masks = np.asarray(file["reMask"][()])
+    except OSError as error:
+        raise MaskFileError(UNREADABLE_MASKS) from error
+    if masks.ndim == 2:
+        masks = masks[np.newaxis]
+    fitting = masks.ndim == 3 and len(masks) == len(numbers)
+    if not fitting or not np.all(numbers == np.floor(numbers)):
+        raise MaskFileError(MASKS_OF_OTHER_SHAPE)
+    instances, repeated = {}, []
+    for number, mask in zip(numbers.astype(int).tolist(), masks, strict=True):
+        # MATLAB's order: each mask is stored as (width, height).
+        mask = mask.T > 0
+        if number in instances:
+            repeated.append(number)
+            mask = mask | instances[number]
+        instances[number] = mask
+    return instances, repeated
+
+
+def read_sentences(path):
+    """Reads a2d_annotation.txt.
+
+    Returns:
+        (dict from video id to a list of distinct (instance, text), list of
+        (reason, item) that were excluded). Texts are unchanged.
+
+    Raises:
+        UserError: the file is missing or of another format.
+    """
+    rows = source_files.read_rows(path, "the sentences")
+    if not rows or rows[0][1] != ["video_id", "instance_id", "query"]:
+        raise errors.UserError(
+            f"{path} must begin with the line video_id,instance_id,query"
+        )
+    sentences, excluded = {}, []
+    for line, row in rows[1:]:
+        if len(row) < 3:
+            excluded.append((MALFORMED_ROW, f"{path.name}:{line}"))
+            continue
+        video_id, instance, text = row[0], row[1], ",".join(row[2:])
+        item = f"{video_id}/{instance}: {text}"
+        known = sentences.setdefault(video_id, [])
+        if not instance.strip().isdecimal():
+            excluded.append((INSTANCE_NOT_A_NUMBER, item))
+        elif not text.strip():
+            excluded.append((EMPTY_SENTENCE, item))
+        elif (int(instance), text) in known:
+            excluded.append((REPEATED_SENTENCE, item))
+        else:
+            known.append((int(instance), text))
+    return sentences, excluded
+
+
+def read_subsets(path):
+    """Reads videoset.csv.
+
+    Returns:
+        dict from video id to "train" or "test", in the order of the file.
+
+    Raises:
+        UserError: the file is missing or of another format, or contradicts
+            itself.
+    """
+    subsets = {}
+    for line, row in source_files.read_rows(path, "the list of videos"):
+        if len(row) != 9 or row[8].strip() not in _SUBSETS:
+            raise errors.UserError(
+                f"{path}, line {line}, must have 9 columns, the last 0 "
+                "(train) or 1 (test)"
+            )
+        subset = _SUBSETS[row[8].strip()]
+        if subsets.setdefault(row[0], subset) != subset:
+            raise errors.UserError(
+                f"{path}, line {line}: {row[0]} is in both subsets"
+            )
+    return subsets
+
+
+def select(subsets, sentences, missed):
+    """Chooses the videos to convert.
+
+    Args:
+        subsets: dict from video id to split, of videoset.csv.
+        sentences: dict from video id to its sentences.
+        missed: set of the video ids of the missed list.
+
+    Returns:
+        (dict from split to video ids, list of (reason, item) excluded).
+    """
+    videos = {split: [] for split in schema.SUBSETS}
+    excluded = []
+    for video_id in dict.fromkeys([*subsets, *sentences]):
+        if video_id in missed:
+            excluded.append((MISSED_VIDEO, video_id))
+        elif video_id not in subsets:
+            excluded.append((UNKNOWN_VIDEO, video_id))
+        elif not sentences.get(video_id):
+            excluded.append((WITHOUT_SENTENCE, video_id))
+        else:
+            videos[subsets[video_id]].append(video_id)
+    return videos, excluded
+
+
+def build(source, output, *, workers, shards):
+    """Writes the records of the data set in `source`; returns its manifest."""
+    source = source_files.require_folder(source, "A2D Sentences")
+    release = source_files.require_folder(
+        source / "Release", "videoset.csv and the clips"
+    )
+    texts = source_files.require_folder(
+        source / "text_annotations", "the sentences and masks"
+    )
+    clips = next(
+        (release / n for n in _CLIP_FOLDERS if (release / n).is_dir()),
+        release / _CLIP_FOLDERS[0],
+    )
+    source_files.require_folder(clips, "the mp4 files")
+    masks = source_files.require_folder(
+        texts / "a2d_annotation_with_instances", "a folder of masks per video"
+    )
+    subsets = read_subsets(release / "videoset.csv")
+    sentences, excluded = read_sentences(texts / "a2d_annotation.txt")
+    missed_path = texts / "a2d_missed_videos.txt"
+    missed = (
+        set(missed_path.read_text(encoding="utf-8-sig").split())
+        if missed_path.exists()
+        else set()
+    )
+    videos, unused = select(subsets, sentences, missed)
+    chosen = [video_id for ids in videos.values() for video_id in ids]
+    sources = [
+        release / "videoset.csv",
+        texts / "a2d_annotation.txt",
+        missed_path,
+        *(clips / f"{video_id}.mp4" for video_id in chosen),
+        *(path for v in chosen for path in (masks / v).glob("*.h5")),
+    ]
+    return records.write_dataset(
+        output,
+        DATASET,
+        videos,
+        functools.partial(
+            convert, clips=clips, masks=masks, sentences=sentences
+        ),
+        workers=workers,
+        shards={split: shards for split in videos},
+        source_fingerprint=source_files.fingerprint(source, sources),
+        excluded=[*excluded, *unused],
+    )
+
+
+def _encode(bgr):
+    return schema.encode_jpeg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
+
+
+def define_flags():
+    """Defines the program's flags."""
+    flags.DEFINE_string(
+        "source", None, "Folder of A2D Sentences.", required=True
+    )
+    flags.DEFINE_string(
+        "output", None, "Folder for the records.", required=True
+    )
+    flags.DEFINE_integer(
+        "workers",
+        records.default_workers(),
+        "Processes; the records do not depend on it.",
+        lower_bound=1,
+    )
+    flags.DEFINE_integer("shards", 16, "Files per split.", lower_bound=1)
+    flags.DEFINE_bool(
+        "check", False, "Compare with the published counts; 1 if different."
+    )
+    flags.DEFINE_bool(
+        "skip_damaged", False, "Accept that damaged sources are left out."
+    )
+
+
+def main(argv):
+    """Writes the records and reports."""
+    if len(argv) > 1:
+        raise errors.UserError(
+            f"{argv[1]} is not a flag: write every flag as --name=value"
+        )
+    options = flags.FLAGS
+    manifest = build(
+        options.source,
+        options.output,
+        workers=options.workers,
+        shards=options.shards,
+    )
+    record_report.conclude(
+        options.output,
+        manifest,
+        damage=DAMAGE,
+        skip_damaged=options.skip_damaged,
+        published=PUBLISHED if options.check else None,
+    )
+
+
+if __name__ == "__main__":
+    define_flags()
+    errors.run(main)
