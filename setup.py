@@ -26,7 +26,7 @@ setup(
         # resize to a symbolic size inside any tf.function.
         "keras>=3.12.4,<3.14",
         "numpy>=2.0,<3",
-        "opencv-python-headless>=4.10,<6",
+        "opencv-python-headless>=5,<6",
         "scipy>=1.13",
         "setuptools<82",  # tensorflow-hub imports pkg_resources
         "tensorboard>=2.21,<2.22",

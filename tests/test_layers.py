@@ -215,15 +215,6 @@ def test_sentence_mean_leaves_padding_out():
     np.testing.assert_array_equal(result[1], np.zeros(4))
 
 
-@pytest.mark.parametrize("shape", [(2, 1, 1, 3), (1, 2, 5, 2), (2, 7, 4, 1)])
-def test_upsampling_equals_the_general_resize(shape):
-    x = np.random.default_rng(3).normal(size=shape).astype("float32")
-    expected = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
-    result = layers.BilinearUpsampling()(x)
-    assert result.shape == (shape[0], 2 * shape[1], 2 * shape[2], shape[3])
-    np.testing.assert_allclose(result, expected, atol=1e-6)
-
-
 def test_frame_scaling():
     frames = np.full((1, 32, 64, 3), 255, "uint8")
     frames[0, 0] = 0
@@ -240,7 +231,6 @@ CALLS = {
     layers.LGFS: ({}, ("visual", "visual", "sentence")),
     layers.SentenceMean: ({}, ("words", "mask")),
     layers.FrameScaling: ({}, ("frames",)),
-    layers.BilinearUpsampling: ({}, ("visual",)),
 }
 
 

@@ -186,9 +186,7 @@ def test_variable_paths_are_unique_and_say_where_they_belong(model):
 def test_save_load_and_config(model, tmp_path):
     again = keras_vas.CSTM.from_config(model.get_config())
     assert again.get_config() == model.get_config()
-    assert [v.path for v in again.weights] == [
-        v.path for v in model.weights
-    ]
+    assert [v.path for v in again.weights] == [v.path for v in model.weights]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     assert isinstance(loaded, keras_vas.CSTM)

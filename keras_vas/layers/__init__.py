@@ -1,8 +1,5 @@
 """The layers of the paper; every public one is listed here."""
 
-from keras_vas.layers.bilinear_upsampling import (
-    BilinearUpsampling as BilinearUpsampling,
-)
 from keras_vas.layers.cmam import CMAM as CMAM
 from keras_vas.layers.coordinates import Coordinates as Coordinates
 from keras_vas.layers.frame_scaling import FrameScaling as FrameScaling
@@ -10,7 +7,6 @@ from keras_vas.layers.lgfs import LGFS as LGFS
 from keras_vas.layers.sentence_mean import SentenceMean as SentenceMean
 
 PUBLIC_LAYERS = (
-    BilinearUpsampling,
     CMAM,
     Coordinates,
     FrameScaling,

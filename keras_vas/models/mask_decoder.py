@@ -4,7 +4,6 @@ import keras
 from keras import ops
 
 from keras_vas.backbones import STAGES
-from keras_vas.layers.bilinear_upsampling import BilinearUpsampling
 from keras_vas.layers.coordinates import Coordinates
 from keras_vas.layers.lgfs import LGFS
 
@@ -72,11 +71,18 @@ def mask_decoder(
         if x is None:
             x = fused
         else:
-            above = BilinearUpsampling(name=f"decoder_upsampling_{stage}")(x)
+            above = upsampling(f"decoder_upsampling_{stage}")(x)
             x = keras.layers.Add(name=f"decoder_sum_{stage}")([fused, above])
         if deep_supervision or stage == STAGES[0]:
             logits[stage] = _mask_head(x, channels, f"decoder_head_{stage}")
     return logits
+
+
+def upsampling(name, dtype=None):
+    """The layer that doubles height and width bilinearly (equation 9)."""
+    return keras.layers.UpSampling2D(
+        2, interpolation="bilinear", name=name, dtype=dtype
+    )
 
 
 def _lateral(feature, sentence, channels, name, synchronized):

@@ -5,9 +5,8 @@ from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
 from keras_vas.backbones.convolution import scaled
-from keras_vas.layers.bilinear_upsampling import BilinearUpsampling
 from keras_vas.layers.sentence_mean import SentenceMean
-from keras_vas.models.mask_decoder import mask_decoder
+from keras_vas.models.mask_decoder import mask_decoder, upsampling
 from keras_vas.models.text_encoder import text_encoder
 from keras_vas.models.visual_encoder import visual_encoder
 
@@ -181,9 +180,9 @@ class CSTM(keras.Model):
             deep_supervision=deep_supervision,
             synchronized=synchronized,
         )
-        outputs["mask_logits"] = BilinearUpsampling(
-            dtype="float32", name="mask_logits"
-        )(logits[1])
+        outputs["mask_logits"] = upsampling("mask_logits", dtype="float32")(
+            logits[1]
+        )
         for stage in sorted(logits.keys() - {1}):
             outputs[f"mask_logits_p{stage}"] = keras.layers.Activation(
                 "linear", dtype="float32", name=f"mask_logits_p{stage}"

@@ -1,0 +1,97 @@
+"""Evaluates a trained run by the protocol of the paper.
+
+    python evaluate.py --workdir=RUN --data=RECORDS --split=test --output=OUT
+
+Prints the numbers beside the paper's and writes OUT/metrics.json,
+OUT/samples.csv, OUT/samples.png and OUT/pictures/.
+"""
+
+import tensorflow as tf
+from absl import flags
+
+from keras_vas import checkpoint, errors, evaluation, evaluation_report
+from keras_vas.data import records, transforms
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run directory written by train.py.", required=True
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder with the records.", required=True
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "test"], "Split to evaluate."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the results.", required=True
+)
+_WHICH = flags.DEFINE_enum(
+    "which", "best", ["best", "last"], "Checkpoint to evaluate."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 8, "Samples in a batch of all devices.", lower_bound=1
+)
+_HEIGHT = flags.DEFINE_integer(
+    "height", None, "Height of the model's frames; by default the run's."
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Width of the model's frames; by default the run's."
+)
+_SKIP_CORRUPT = flags.DEFINE_boolean(
+    "skip_corrupt", False, "Leave out corrupt records, and name them."
+)
+
+
+def main(argv):
+    """Runs the evaluation that the flags describe."""
+    if len(argv) > 1:
+        raise errors.UserError(
+            f"{argv[1]} is not a flag: write every flag as --name=value"
+        )
+    index = records.read_index(
+        _DATA.value, _SPLIT.value, skip_corrupt=_SKIP_CORRUPT.value
+    )
+    for corrupt in index.corrupt:
+        print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
+    run_flags = checkpoint.read_config(_WORKDIR.value)["flags"]
+    height = _HEIGHT.value or run_flags["frame_height"]
+    width = _WIDTH.value or run_flags["frame_width"]
+    try:
+        transforms.check_size(height, width)
+    except ValueError as error:
+        raise errors.UserError(str(error)) from error
+    evaluation.check_output(_OUTPUT.value)
+    strategy = tf.distribute.get_strategy()
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    if _BATCH_SIZE.value % strategy.num_replicas_in_sync:
+        raise errors.UserError(
+            f"--batch_size={_BATCH_SIZE.value} does not divide among "
+            f"{strategy.num_replicas_in_sync} devices; give a multiple of it"
+        )
+    with strategy.scope():
+        model, vocabulary, _ = checkpoint.load_run(_WORKDIR.value, _WHICH.value)
+    report = evaluation.evaluate(
+        model,
+        vocabulary,
+        index,
+        _OUTPUT.value,
+        height=height,
+        width=width,
+        batch_size=_BATCH_SIZE.value,
+        strategy=strategy,
+        about={"workdir": _WORKDIR.value, "checkpoint": _WHICH.value},
+    )
+    print(evaluation_report.table(report))
+    if report["unknown_word_samples"]:
+        print(
+            f"{report['unknown_word_samples']:,} sentences hold words that "
+            "the model does not know"
+        )
+    print(
+        f"written to {_OUTPUT.value}: metrics.json, samples.csv, samples.png, "
+        "overlay.mp4, pictures/"
+    )
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,359 @@
+"""Trains a CSTM on records written by tfrecords/build_*.py.
+
+    python train.py --flagfile=configs/cstm_joint.flags --data=DIR --workdir=DIR
+
+A flag after the flagfile overrides it. The same command again goes on from
+the last checkpoint, whatever stopped the run. With TF_CONFIG set, the same
+command on every machine trains on all of them.
+"""
+
+import sys
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from keras_vas import (
+    CSTM,
+    checkpoint,
+    errors,
+    losses,
+    optimization,
+    run_directory,
+    training,
+    training_panel,
+)
+from keras_vas.data import (
+    pipeline,
+    records,
+    training_split,
+    transforms,
+    word_vectors,
+)
+from keras_vas.data.vocabulary import Vocabulary
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("data", None, "Folder with the records.", required=True)
+flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
+flags.DEFINE_integer("epochs", 12, "Passes over the data.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 8, "Of all replicas.", lower_bound=1)
+flags.DEFINE_float("learning_rate", 5e-4, "The highest.", lower_bound=0.0)
+flags.DEFINE_enum(
+    "schedule", "step", optimization.SCHEDULES, "Of the learning rate."
+)
+flags.DEFINE_integer(
+    "decay_epochs", 8, "Schedule step: epochs between divisions by 10.",
+    lower_bound=1,
+)  # fmt: skip
+flags.DEFINE_integer("warmup_steps", 0, "Linear, 0: none.", lower_bound=0)
+flags.DEFINE_float("clip_norm", 0.0, "Of all gradients.", lower_bound=0.0)
+flags.DEFINE_float(
+    "ema", 0.0, "Momentum of the averaged weights, which are evaluated.",
+    lower_bound=0.0, upper_bound=1.0,
+)  # fmt: skip
+flags.DEFINE_float("weight_decay", 0.0, "Decoupled.", lower_bound=0.0)
+flags.DEFINE_enum("loss", "bce", losses.KINDS, "Of every mask head.")
+flags.DEFINE_float("positive_weight", 1.5, "Of the actor's pixels.")
+flags.DEFINE_boolean("deep_supervision", True, "A loss on all five stages.")
+flags.DEFINE_float(
+    "statistics_momentum",
+    0.99,
+    "Of batch normalization's moving statistics; less for few steps.",
+    lower_bound=0.0,
+    upper_bound=1.0,
+)
+flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.")
+flags.DEFINE_enum(
+    "precision", "float32", optimization.PRECISIONS, "Of the arithmetic."
+)
+flags.DEFINE_integer("frame_height", 320, "A multiple of 32.")
+flags.DEFINE_integer("frame_width", 320, "A multiple of 32.")
+
+flags.DEFINE_enum("encoders", "both", ["spatial", "temporal", "both"], "")
+flags.DEFINE_string("spatial_backbone", "inception_v3", "")
+flags.DEFINE_string("temporal_backbone", "i3d", "")
+flags.DEFINE_enum("fusion", "lgfs", ["lgfs", "add", "max"], "")
+flags.DEFINE_list("cmam_stages", ["1", "2", "3", "4", "5"], "May be empty.")
+flags.DEFINE_enum("coordinate_fusion", "conv", ["conv", "linear"], "")
+flags.DEFINE_enum("gate", "residual", ["residual", "centred"], "")
+flags.DEFINE_float("width", 1.0, "Multiplies the channels of all layers.")
+flags.DEFINE_integer("decoder_channels", 256, "", lower_bound=1)
+flags.DEFINE_integer("key_channels", 256, "", lower_bound=1)
+flags.DEFINE_integer("text_channels", 300, "", lower_bound=1)
+flags.DEFINE_integer("embedding_dim", 300, "", lower_bound=1)
+flags.DEFINE_string(
+    "word_vectors", None, "GloVe text file, or .npz of words and vectors."
+)
+flags.DEFINE_boolean("train_embeddings", False, "Train the word vectors.")
+
+flags.DEFINE_boolean("freeze_encoders", False, "Train the decoder alone.")
+flags.DEFINE_string("spatial_run", None, "Run whose spatial encoder to take.")
+flags.DEFINE_string("temporal_run", None, "The same, temporal.")
+flags.DEFINE_string("init_run", None, "Run whose weights to begin with.")
+
+flags.DEFINE_float("flip", 0.5, "Chance of a flip, left and right swapped.")
+flags.DEFINE_float("crop", 0.0, "Largest share of a side cut off.")
+flags.DEFINE_float("colour", 0.0, "Largest change of brightness, contrast.")
+flags.DEFINE_float("word_dropout", 0.0, "Chance that a word is not known.")
+flags.DEFINE_boolean("skip_corrupt", False, "Leave corrupt records out.")
+flags.DEFINE_float(
+    "validation_fraction", 0.1,
+    "Share of the training videos that chooses the best checkpoint; 0: none, "
+    "the training metrics choose.", lower_bound=0.0, upper_bound=0.9,
+)  # fmt: skip
+flags.DEFINE_integer(
+    "checkpoint_steps", 200, "Steps between checkpoints, 0: epochs alone.",
+    lower_bound=0,
+)  # fmt: skip
+flags.DEFINE_boolean("tensorboard", True, "Write RUN/logs.")
+flags.DEFINE_boolean("deterministic", True, "The same weights every time.")
+
+_MODEL_FLAGS = (
+    "encoders", "spatial_backbone", "temporal_backbone", "fusion",
+    "coordinate_fusion", "gate", "width", "decoder_channels", "key_channels",
+    "text_channels", "embedding_dim", "train_embeddings",
+)  # fmt: skip
+_AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout")
+
+
+def main(argv):
+    """Trains as the flags say."""
+    if len(argv) > 1:
+        raise errors.UserError(f"{argv[1]} is no flag; write --name=value")
+    strategy = training.make_strategy()
+    keras.utils.set_random_seed(FLAGS.seed)
+    if FLAGS.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    _set_precision()
+    augmentation = _checked(
+        transforms.Augmentation, **_values(_AUGMENTATION_FLAGS)
+    )
+    _checked(transforms.check_size, FLAGS.frame_height, FLAGS.frame_width)
+    replicas = strategy.num_replicas_in_sync
+    if FLAGS.batch_size % replicas:
+        raise errors.UserError(
+            f"--batch_size={FLAGS.batch_size} does not divide among "
+            f"{replicas} devices; give a multiple of it"
+        )
+
+    index = _read_index()
+    train_index, validation_index = training_split.set_aside_videos(
+        index, FLAGS.validation_fraction, FLAGS.seed
+    )
+    plan = training.Plan(
+        epochs=FLAGS.epochs,
+        steps_per_epoch=pipeline.steps_per_epoch(train_index, FLAGS.batch_size),
+        batch_size=FLAGS.batch_size,
+        checkpoint_steps=FLAGS.checkpoint_steps,
+    )
+    started = run_directory.is_run(FLAGS.workdir)
+    if started:
+        run_directory.check_same(
+            FLAGS.workdir, flags=_all_flags(), data_manifest=index.manifest
+        )
+        if training.report_finished(FLAGS.workdir, plan):
+            return
+        vocabulary = checkpoint.load_vocabulary(FLAGS.workdir)
+    else:
+        vocabulary = _vocabulary(train_index)
+
+    with strategy.scope():
+        model = _model(vocabulary, synchronized=replicas > 1)
+        training.set_statistics_momentum(model, FLAGS.statistics_momentum)
+        _initialise(model, vocabulary)
+        steps = optimization.DistributedSteps(
+            strategy,
+            model,
+            _optimizer(model, plan),
+            batch_size=FLAGS.batch_size,
+            loss=FLAGS.loss,
+            positive_weight=FLAGS.positive_weight,
+        )
+    if training.is_chief(strategy):
+        if not started:
+            run_directory.start(
+                FLAGS.workdir,
+                flags=_all_flags(),
+                model={
+                    **model.get_config(),
+                    "deep_supervision": False,
+                    "synchronized": False,
+                },
+                data_manifest=index.manifest,
+                vocabulary=vocabulary,
+            )
+        run_directory.remove_leftovers(FLAGS.workdir)
+
+    size = {
+        "height": FLAGS.frame_height,
+        "width": FLAGS.frame_width,
+        "batch_size": FLAGS.batch_size,
+    }
+
+    def training_data(start_step, context):
+        return pipeline.training_dataset(
+            train_index,
+            vocabulary,
+            **size,
+            seed=FLAGS.seed,
+            start_step=start_step,
+            augmentation=augmentation,
+            **training.share(context),
+        )
+
+    def validation_data(context):
+        return pipeline.evaluation_dataset(
+            validation_index, vocabulary, **size, **training.share(context)
+        )
+
+    trainer = training.Trainer(
+        steps,
+        plan,
+        FLAGS.workdir,
+        training_data=training_data,
+        validation_data=validation_data if validation_index else None,
+        sample_ids=lambda samples: [
+            train_index.sample_ids[sample] for sample in samples
+        ],
+        draw_panel=training_panel.Panel(
+            validation_index or train_index,
+            vocabulary,
+            height=FLAGS.frame_height,
+            width=FLAGS.frame_width,
+        ),
+        tensorboard=FLAGS.tensorboard,
+    )
+    _describe(model, train_index, validation_index, replicas)
+    trainer.restore()
+    with pipeline.readable_errors(index):
+        trainer.train()
+    training.report_finished(FLAGS.workdir, plan)
+
+
+def _set_precision():
+    if FLAGS.precision != "float32" and not tf.config.list_logical_devices(
+        "GPU"
+    ):
+        # TensorFlow 2.21 on a CPU has no float16 pooling in 3-D, and gives
+        # NaN in the bfloat16 gradient of 3-D convolution kernels.
+        raise errors.UserError(
+            f"--precision={FLAGS.precision} needs a GPU; on a CPU give float32"
+        )
+    keras.config.set_dtype_policy(FLAGS.precision)
+
+
+def _read_index():
+    index = records.read_index(
+        FLAGS.data, "train", skip_corrupt=FLAGS.skip_corrupt
+    )
+    for corrupt in index.corrupt:
+        print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
+    return index
+
+
+def _vocabulary(index):
+    """That of the runs which weights are taken from, or a new one."""
+    runs = [
+        run
+        for run in (FLAGS.init_run, FLAGS.spatial_run, FLAGS.temporal_run)
+        if run
+    ]
+    if not runs:
+        return Vocabulary.build(training_split.sentences(index))
+    vocabularies = [checkpoint.load_vocabulary(run) for run in runs]
+    for run, vocabulary in zip(runs, vocabularies, strict=True):
+        if vocabulary.words != vocabularies[0].words:
+            raise errors.UserError(
+                f"{run} has another vocabulary than {runs[0]}; train both on "
+                "the same records"
+            )
+    return vocabularies[0]
+
+
+def _model(vocabulary, synchronized):
+    try:
+        stages = tuple(int(stage) for stage in FLAGS.cmam_stages)
+    except ValueError as error:
+        raise errors.UserError(
+            "--cmam_stages is a list of numbers such as 4,5; got "
+            + ",".join(FLAGS.cmam_stages)
+        ) from error
+    return _checked(
+        CSTM,
+        vocabulary_size=len(vocabulary),
+        cmam_stages=stages,
+        deep_supervision=FLAGS.deep_supervision,
+        synchronized=synchronized,
+        **_values(_MODEL_FLAGS),
+    )
+
+
+def _initialise(model, vocabulary):
+    """Gives the model the weights that the flags name."""
+    if FLAGS.word_vectors:
+        vectors, missing = word_vectors.load(
+            FLAGS.word_vectors, vocabulary, FLAGS.embedding_dim
+        )
+        model.get_layer(checkpoint.WORD_VECTORS).set_weights([vectors])
+        print(
+            f"{FLAGS.word_vectors} lacks {len(missing)} of "
+            f"{len(vocabulary.words)} words"
+            + (f": {', '.join(missing[:10])} ..." if missing else "")
+        )
+    if FLAGS.init_run:
+        checkpoint.assign_model(model, FLAGS.init_run)
+    runs = {"spatial_": FLAGS.spatial_run, "temporal_": FLAGS.temporal_run}
+    checkpoint.assign_encoders(model, {k: v for k, v in runs.items() if v})
+    if FLAGS.freeze_encoders:
+        training.freeze_encoders(model)
+
+
+def _optimizer(model, plan):
+    rate = optimization.LearningRate(
+        FLAGS.learning_rate,
+        FLAGS.schedule,
+        total_steps=plan.total_steps,
+        decay_steps=FLAGS.decay_epochs * plan.steps_per_epoch,
+        warmup_steps=FLAGS.warmup_steps,
+    )
+    return optimization.Adam(
+        model.trainable_variables,
+        rate,
+        clip_norm=FLAGS.clip_norm,
+        weight_decay=FLAGS.weight_decay,
+        ema=FLAGS.ema,
+        loss_scaling=FLAGS.precision == "mixed_float16",
+    )
+
+
+def _describe(model, train_index, validation_index, replicas):
+    aside = validation_index.num_samples if validation_index else 0
+    trained = sum(v.value.shape.num_elements() for v in model.trainable_weights)
+    print(
+        f"{train_index.num_samples} samples to train on, {aside} to choose "
+        f"the best checkpoint; {model.count_params():,} parameters, "
+        f"{trained:,} of them trained, on {replicas} device(s)",
+        flush=True,
+    )
+
+
+def _checked(function, *arguments, **keywords):
+    """Calls a function; a ValueError about its arguments is the user's."""
+    try:
+        return function(*arguments, **keywords)
+    except ValueError as error:
+        raise errors.UserError(str(error)) from error
+
+
+def _values(names):
+    return {name: FLAGS[name].value for name in names}
+
+
+def _all_flags():
+    own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
+    return {flag.name: flag.value for flag in own}
+
+
+if __name__ == "__main__":
+    errors.run(main)
