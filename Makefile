@@ -4,6 +4,8 @@ RUN = $(VENV)/bin/python
 DEMO = runs/demo
 DEMO_RECORDS = runs/demo-records
 
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+
 .PHONY: install demo test lint format lock clean
 
 install: $(VENV)/.installed
@@ -22,7 +24,8 @@ $(VENV)/.installed: requirements.lock setup.py
 comma := ,
 
 demo: install
-	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO_RECORDS)
+	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO_RECORDS) \
+		--height=64 --width=64
 	$(RUN) train.py --flagfile=configs/moving_actors.flags \
 		--data=$(DEMO_RECORDS) --workdir=$(DEMO)
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO_RECORDS) \

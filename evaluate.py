@@ -41,12 +41,8 @@ _SKIP_CORRUPT = flags.DEFINE_boolean(
 )
 
 
-def main(argv):
+def main(_):
     """Runs the evaluation that the flags describe."""
-    if len(argv) > 1:
-        raise errors.UserError(
-            f"{argv[1]} is not a flag: write every flag as --name=value"
-        )
     index = records.read_index(
         _DATA.value, _SPLIT.value, skip_corrupt=_SKIP_CORRUPT.value
     )

@@ -92,6 +92,9 @@ flags.DEFINE_string("spatial_run", None, "Run whose spatial encoder to take.")
 flags.DEFINE_string("temporal_run", None, "The same, temporal.")
 flags.DEFINE_string("init_run", None, "Run whose weights to begin with.")
 
+flags.DEFINE_boolean(
+    "group_queries", False, "Keep the sentences of a frame in one batch."
+)
 flags.DEFINE_float("flip", 0.5, "Chance of a flip, left and right swapped.")
 flags.DEFINE_float("crop", 0.0, "Largest share of a side cut off.")
 flags.DEFINE_float("colour", 0.0, "Largest change of brightness, contrast.")
@@ -117,10 +120,8 @@ _MODEL_FLAGS = (
 _AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout")
 
 
-def main(argv):
+def main(_):
     """Trains as the flags say."""
-    if len(argv) > 1:
-        raise errors.UserError(f"{argv[1]} is no flag; write --name=value")
     strategy = training.make_strategy()
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
@@ -198,6 +199,7 @@ def main(argv):
             **size,
             seed=FLAGS.seed,
             start_step=start_step,
+            group_queries=FLAGS.group_queries,
             augmentation=augmentation,
             **training.share(context),
         )

@@ -20,12 +20,14 @@ def run(main):
     """Runs `main(argv)` as a program and exits with its status.
 
     Args:
-        main: callable that takes the positional command-line arguments. It
-            may return an exit status; `None` means 0.
+        main: callable that takes the list of command-line words, of which
+            only the program's name is left. It may return an exit status;
+            `None` means 0.
 
     Exits with status 1 and one line on standard error on a `UserError`, an
-    unknown or ill-formed flag, an operating-system error that names its file
-    (disk full, permission denied), and with status 130 on ctrl-C.
+    unknown or ill-formed flag, a word that is no flag, an operating-system
+    error that names its file (disk full, permission denied), and with status
+    130 on ctrl-C.
     """
     try:
         argv = flags.FLAGS(sys.argv)
@@ -40,6 +42,10 @@ def run(main):
 def _reporting(main):
     def reported_main(argv):
         try:
+            if len(argv) > 1:
+                raise UserError(
+                    f"{argv[1]} is not a flag: write every flag as --name=value"
+                )
             return main(argv)
         except UserError as error:
             _fail(_one_line(error))

@@ -72,7 +72,7 @@ def test_shapes_and_types(clips):
 def test_splits_share_no_triple():
     train, test = (set(language.triples(s)) for s in ("train", "test"))
     looks, actions = len(language.LOOKS), len(language.ACTIONS)
-    assert (looks, actions) == (36, 9)
+    assert (looks, actions) == (36, 8)
     assert not train & test
     assert len(train) + len(test) == looks * actions * len(language.FORMS)
     assert 0.17 < len(test) / (len(train) + len(test)) < 0.23
@@ -165,7 +165,7 @@ def test_no_wording_holds_another():
         for kind in pair
         for text in kind
     ]
-    assert len(texts) == 9 * 6
+    assert len(texts) == 8 * 6
     for action, text in texts:
         assert not any(
             f" {text} " in f" {other} "
@@ -253,7 +253,6 @@ def test_an_action_changes_only_what_it_should(lone_tracks, action):
     expected = {
         "roll": [3],
         "grow": [2],
-        "shrink": [2],
         "jump": [1],
         "stand still": [],
         "move left": [0],
@@ -264,17 +263,15 @@ def test_an_action_changes_only_what_it_should(lone_tracks, action):
     np.testing.assert_array_equal(np.flatnonzero(moved), expected)
     if action in TURNS:
         along = steps[..., :2] @ np.array(TURNS[action])
-        assert 2.5 <= along.min() <= along.max() <= 4.0
+        assert 3.0 <= along.min() <= along.max() <= 4.5
     elif action == "jump":
         rise = np.ptp(lone_tracks[action][..., 1], axis=1)
-        assert 6 < rise.min() < rise.max() <= 14
+        assert 6 < rise.min() < rise.max() <= 15
     elif action == "grow":
         assert steps[..., 2].min() > 0.3
-    elif action == "shrink":
-        assert steps[..., 2].max() < -0.3
     elif action == "roll":
         turns = np.abs(np.degrees(steps[..., 3]))
-        assert 20 <= turns.min() <= turns.max() <= 34
+        assert 24 <= turns.min() <= turns.max() <= 36
 
 
 def test_pixels_move_as_the_sentence_says():
@@ -300,9 +297,8 @@ def test_pixels_move_as_the_sentence_says():
             dx, dy = TURNS[action]
             shift = dx * (x[6] - x[2]) + dy * (y[6] - y[2])
             right[action] += shift > 2
-        elif action in ("grow", "shrink"):
-            sign = 1 if action == "grow" else -1
-            right[action] += sign * (area[6] - area[2]) > 0.1 * area[4]
+        elif action == "grow":
+            right[action] += area[6] - area[2] > 0.1 * area[4]
         elif action == "jump":
             right[action] += np.ptp(y) > np.ptp(x)
         else:
@@ -353,3 +349,18 @@ def test_jpeg_keeps_the_colours():
 def test_bad_arguments_are_named(arguments, sizes, name):
     with pytest.raises(ValueError, match=f"Received: .*{name}="):
         moving_actors.draw_clip(*arguments, **sizes)
+
+
+def test_groups_mean_everyone_who_does_the_action_in_training_alone():
+    seen = 0
+    for index in range(50):
+        clip = moving_actors.draw_clip(0, "train", index)
+        assert [group.actors for group in clip.groups] == [(0, 2), (1, 3)]
+        for group in clip.groups:
+            assert {clip.actions[i] for i in group.actors} == {group.action}
+            wordings = language.ACTIONS[group.action]
+            assert any(w in group.text for kind in wordings for w in kind)
+            assert not any(colour in group.text for colour in language.COLOURS)
+            seen += 1
+        assert moving_actors.draw_clip(0, "test", index).groups == ()
+    assert seen == 100

@@ -424,3 +424,23 @@ def test_bad_arguments(index, vocabulary):
         pipeline.evaluation_dataset(
             index, vocabulary, height=1, width=96, batch_size=4
         )
+
+
+def test_grouped_queries_follow_each_other(index, vocabulary):
+    batches = take(
+        training(index, vocabulary, batch_size=1, epochs=2, group_queries=True)
+    )
+    order = np.array([batch["sample"][0] for batch in batches])
+    epochs = order.reshape(2, index.num_samples)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.arange(len(epoch)))
+        found = index.sample_records[epoch]
+        assert np.count_nonzero(np.diff(found)) == len(index) - 1
+    assert not np.array_equal(*epochs)
+
+
+def test_grouped_order_can_be_resumed(index, vocabulary):
+    arguments = {"epochs": 2, "group_queries": True}
+    whole = take(training(index, vocabulary, **arguments))
+    rest = take(training(index, vocabulary, start_step=7, **arguments))
+    assert_same_batches(rest, whole[7:])

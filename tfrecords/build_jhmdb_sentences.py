@@ -340,12 +340,8 @@ def define_flags():
     )
 
 
-def main(argv):
+def main(_):
     """Writes the records and reports."""
-    if len(argv) > 1:
-        raise errors.UserError(
-            f"{argv[1]} is not a flag: write every flag as --name=value"
-        )
     options = flags.FLAGS
     manifest = build(
         options.source,

@@ -1,9 +1,6 @@
 """Backbones by name.
 
-A backbone is a class with `rank` (2 for images, 3 for clips), `channels`
-(of its five stages at width 1) and two methods that add layers to a
-functional graph: `preprocess(frames)` and `stage(number, x)` for stages 1 to
-5 at strides 2 to 32. To add one, write its file and name it here.
+To add one, write its file, a subclass of `Backbone`, and name it here.
 """
 
 from keras_vas.backbones.i3d import I3D

@@ -2,8 +2,7 @@
 
 import keras
 
-from keras_vas.backbones.convolution import convolution, scaled
-from keras_vas.layers.frame_scaling import FrameScaling
+from keras_vas.backbones.backbone import Backbone
 
 # Channels of the branches: 1x1x1; 1x1x1 then 3x3x3; likewise; pool then 1x1x1.
 MIXED = {
@@ -19,7 +18,7 @@ MIXED = {
 }
 
 
-class I3D:
+class I3D(Backbone):
     """I3D, stage by stage, for `(batch, time, height, width, 3)` clips.
 
     | stage | layers                    | strides t, h, w | channels |
@@ -34,30 +33,12 @@ class I3D:
     named `{name}_{layer}_conv` and `{name}_{layer}_bn` with the layer names
     of the authors' Sonnet module, `Mixed_3b_Branch_1_Conv3d_0b_3x3`.
 
-    Args:
-        width: multiplier of all channel counts.
-        name: prefix of all layer names.
-        synchronized: batch statistics over all replicas (TensorFlow only).
-
     Reference:
         Carreira and Zisserman, "Quo Vadis, Action Recognition?", CVPR 2017.
     """
 
     rank = 3
     channels = (64, 192, 480, 832, 1024)
-
-    def __init__(self, width=1.0, name="i3d", synchronized=False):
-        self.width = width
-        self.name = name
-        self.synchronized = synchronized
-
-    def preprocess(self, frames):
-        """Pixel values 0..255 to [-1, 1]."""
-        return FrameScaling(name=f"{self.name}_scaling")(frames)
-
-    def stage(self, number, x):
-        """Adds stage `number` (1 to 5) on top of `x`."""
-        return getattr(self, f"_stage_{number}")(x)
 
     def _stage_1(self, x):
         return self._conv(x, 64, 7, "Conv3d_1a_7x7", strides=2)
@@ -93,34 +74,20 @@ class I3D:
             branch_3 = self._max_pool(
                 x, 3, 1, f"{block}_Branch_3_MaxPool3d_0a_3x3"
             )
-            x = keras.layers.Concatenate(name=f"{self.name}_{block}")(
-                [
-                    self._conv(x, first, 1, f"{block}_Branch_0_Conv3d_0a_1x1"),
-                    self._conv(
-                        branch_1,
-                        second[1],
-                        3,
-                        f"{block}_Branch_1_Conv3d_0b_3x3",
-                    ),
-                    self._conv(
-                        branch_2, third[1], 3, f"{block}_Branch_2_Conv3d_0b_3x3"
-                    ),
-                    self._conv(
-                        branch_3, pooled, 1, f"{block}_Branch_3_Conv3d_0b_1x1"
-                    ),
-                ]
+            x = self._concatenate(
+                block,
+                self._conv(x, first, 1, f"{block}_Branch_0_Conv3d_0a_1x1"),
+                self._conv(
+                    branch_1, second[1], 3, f"{block}_Branch_1_Conv3d_0b_3x3"
+                ),
+                self._conv(
+                    branch_2, third[1], 3, f"{block}_Branch_2_Conv3d_0b_3x3"
+                ),
+                self._conv(
+                    branch_3, pooled, 1, f"{block}_Branch_3_Conv3d_0b_1x1"
+                ),
             )
         return x
-
-    def _conv(self, x, channels, kernel, name, strides=1):
-        return convolution(
-            x,
-            scaled(channels, self.width),
-            kernel,
-            strides,
-            name=f"{self.name}_{name}",
-            synchronized=self.synchronized,
-        )
 
     def _max_pool(self, x, size, strides, name):
         return keras.layers.MaxPooling3D(

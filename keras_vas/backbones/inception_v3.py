@@ -4,11 +4,10 @@ import functools
 
 import keras
 
-from keras_vas.backbones.convolution import convolution, scaled
-from keras_vas.layers.frame_scaling import FrameScaling
+from keras_vas.backbones.backbone import Backbone
 
 
-class InceptionV3:
+class InceptionV3(Backbone):
     """Inception V3, stage by stage, for `(batch, height, width, 3)` frames.
 
     | stage | layers                 | stride | channels |
@@ -25,11 +24,6 @@ class InceptionV3:
     stem and at its reductions), so that stage i is exactly 2^i times smaller
     than the frames; the weights are the same.
 
-    Args:
-        width: multiplier of all channel counts.
-        name: prefix of all layer names.
-        synchronized: batch statistics over all replicas (TensorFlow only).
-
     Reference:
         Szegedy et al., "Rethinking the Inception Architecture for Computer
         Vision", CVPR 2016.
@@ -37,19 +31,6 @@ class InceptionV3:
 
     rank = 2
     channels = (64, 192, 288, 768, 2048)
-
-    def __init__(self, width=1.0, name="inception_v3", synchronized=False):
-        self.width = width
-        self.name = name
-        self.synchronized = synchronized
-
-    def preprocess(self, frames):
-        """Pixel values 0..255 to [-1, 1]."""
-        return FrameScaling(name=f"{self.name}_scaling")(frames)
-
-    def stage(self, number, x):
-        """Adds stage `number` (1 to 5) on top of `x`."""
-        return getattr(self, f"_stage_{number}")(x)
 
     def _stage_1(self, x):
         x = self._conv(x, 32, 3, "Conv2d_1a_3x3", strides=2)
@@ -156,16 +137,6 @@ class InceptionV3:
     def _branch_conv(self, block, x, channels, kernel, name, strides=1):
         return self._conv(x, channels, kernel, f"{block}_{name}", strides)
 
-    def _conv(self, x, channels, kernel, name, strides=1):
-        return convolution(
-            x,
-            scaled(channels, self.width),
-            kernel,
-            strides,
-            name=f"{self.name}_{name}",
-            synchronized=self.synchronized,
-        )
-
     def _max_pool(self, x, name):
         return keras.layers.MaxPooling2D(
             3, strides=2, padding="same", name=f"{self.name}_{name}"
@@ -175,6 +146,3 @@ class InceptionV3:
         return keras.layers.AveragePooling2D(
             3, strides=1, padding="same", name=f"{self.name}_{name}"
         )(x)
-
-    def _concatenate(self, block, *branches):
-        return keras.layers.Concatenate(name=f"{self.name}_{block}")(branches)

@@ -83,6 +83,15 @@ class Sentence:
 
 
 @dataclasses.dataclass(frozen=True)
+class Group:
+    """A text that means everyone who does `action`."""
+
+    text: str
+    action: str
+    actors: tuple
+
+
+@dataclasses.dataclass(frozen=True)
 class Clip:
     """A drawn clip.
 
@@ -92,8 +101,10 @@ class Clip:
             the target frame. Actor 0 is the one the clip was drawn for, 1
             its twin, 2 its rival, 3 the other one.
         looks: four strings such as "red square".
-        actions: four of the nine actions.
+        actions: four of the eight actions.
         sentences: at most one for each actor, at least that of actor 0.
+        groups: in the training split a `Group` for each of the two actions,
+            in the test split none.
     """
 
     frames: np.ndarray
@@ -101,6 +112,7 @@ class Clip:
     looks: tuple
     actions: tuple
     sentences: tuple
+    groups: tuple
 
 
 def draw_clip(seed, split, index, *, height=96, width=96):
@@ -151,13 +163,48 @@ def draw_clip(seed, split, index, *, height=96, width=96):
         text = language.sentence(*pair, form, wording)
         sentences.append(Sentence(text, *pair, form, actor))
     frames, masks = _draw(rng, looks, actions, height, width)
-    return Clip(frames, masks, looks, actions, tuple(sentences))
+    groups = _groups(rng, actions) if split == "train" else ()
+    return Clip(frames, masks, looks, actions, tuple(sentences), groups)
+
+
+def _groups(rng, actions):
+    groups = []
+    for action in dict.fromkeys(actions):
+        form = int(rng.integers(len(language.GROUP_FORMS)))
+        text = language.group_sentence(action, form, int(rng.integers(3)))
+        actors = tuple(i for i, other in enumerate(actions) if other == action)
+        groups.append(Group(text, action, actors))
+    return tuple(groups)
 
 
 def annotated_frame(video_id, split, *, seed=0, height=96, width=96):
-    """The record of the clip that a video id such as "train-000123" names."""
+    """The record of the clip that a video id such as "train-000123" names.
+
+    A group of the clip is one more actor, whose id joins those of its members.
+    """
     index = int(video_id.rpartition("-")[2])
     clip = draw_clip(seed, split, index, height=height, width=width)
+    actors = [
+        schema.Actor(id=str(i), mask=mask, look=look, action=action)
+        for i, (mask, look, action) in enumerate(
+            zip(clip.masks, clip.looks, clip.actions, strict=True)
+        )
+    ]
+    groups = [
+        schema.Actor(
+            id="+".join(map(str, group.actors)),
+            mask=clip.masks[list(group.actors)].any(axis=0),
+            action=group.action,
+        )
+        for group in clip.groups
+    ]
+    queries = [
+        schema.Query(text=sentence.text, actor=sentence.actor)
+        for sentence in clip.sentences
+    ] + [
+        schema.Query(text=group.text, actor=len(actors) + i)
+        for i, group in enumerate(clip.groups)
+    ]
     target_number = 1 - schema.CLIP_OFFSETS[0]
     last_number = target_number + schema.CLIP_OFFSETS[-1]
     return schema.AnnotatedFrame(
@@ -171,16 +218,8 @@ def annotated_frame(video_id, split, *, seed=0, height=96, width=96):
         ),
         height=height,
         width=width,
-        actors=tuple(
-            schema.Actor(id=str(i), mask=mask, look=look, action=action)
-            for i, (mask, look, action) in enumerate(
-                zip(clip.masks, clip.looks, clip.actions, strict=True)
-            )
-        ),
-        queries=tuple(
-            schema.Query(text=sentence.text, actor=sentence.actor)
-            for sentence in clip.sentences
-        ),
+        actors=(*actors, *groups),
+        queries=tuple(queries),
     )
 
 
@@ -191,7 +230,7 @@ def _pick(rng, options):
 def _draw(rng, looks, actions, height, width):
     scale = min(height, width) / 96
     shapes = [look.split()[1] for look in looks]
-    radii = scale * rng.uniform(9.0, 13.5, size=len(looks))
+    radii = scale * rng.uniform(10.0, 14.0, size=len(looks))
     reach = radii * [_EXTENTS[shape] for shape in shapes]
     centres = _layout(rng, reach, height, width)
     tracks = [
@@ -248,19 +287,18 @@ def _track(rng, action, centre, radius, scale):
     track = np.empty((schema.CLIP_LENGTH, 4))
     track[:] = (*centre, radius, rng.uniform(0, 2 * np.pi))
     if action in _STEPS:
-        speed = scale * rng.uniform(2.5, 4.0)
+        speed = scale * rng.uniform(3.0, 4.5)
         track[:, :2] += speed * time[:, None] * np.array(_STEPS[action])
     elif action == "jump":
-        height = scale * rng.uniform(9, 14)
+        height = scale * rng.uniform(10, 15)
         phase = rng.uniform(0, 1)
         lift = np.abs(np.sin(np.pi * (time / rng.uniform(4, 5) + phase)))
         track[:, 1] -= height * (lift - lift[schema.TARGET_INDEX])
     elif action == "roll":
-        turn = np.radians(rng.uniform(20, 34)) * rng.choice([-1, 1])
+        turn = np.radians(rng.uniform(24, 36)) * rng.choice([-1, 1])
         track[:, 3] += turn * time
-    elif action in ("grow", "shrink"):
-        rate = rng.uniform(0.07, 0.11)
-        track[:, 2] *= np.exp((rate if action == "grow" else -rate) * time)
+    elif action == "grow":
+        track[:, 2] *= np.exp(rng.uniform(0.08, 0.12) * time)
     return track
 
 

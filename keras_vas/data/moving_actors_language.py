@@ -3,6 +3,10 @@
 A sentence is made from a triple (look, action, form). A hash of the triple
 says whether it belongs to the training or to the test split, whatever the
 seed of the clips: the two splits share no triple.
+
+Group sentences mean everyone who does something, whatever the look. They are
+for training alone: without them a network learns looks at once, is content
+with half of the twins, and takes very long to notice that motion matters.
 """
 
 import functools
@@ -19,40 +23,36 @@ LOOKS = tuple(f"{c} {s}" for c, s in itertools.product(COLOURS, SHAPES))
 # action: (third person, participle), three wordings each.
 ACTIONS = {
     "move left": (
-        ("moves left", "goes to the left", "slides leftwards"),
-        ("moving left", "going to the left", "sliding leftwards"),
+        ("moves left", "goes to the left", "slides left"),
+        ("moving left", "going to the left", "sliding left"),
     ),
     "move right": (
-        ("moves right", "goes to the right", "slides rightwards"),
-        ("moving right", "going to the right", "sliding rightwards"),
+        ("moves right", "goes to the right", "slides right"),
+        ("moving right", "going to the right", "sliding right"),
     ),
     "move up": (
-        ("moves up", "rises", "goes upwards"),
-        ("moving up", "rising", "going upwards"),
+        ("moves up", "goes up", "slides up"),
+        ("moving up", "going up", "sliding up"),
     ),
     "move down": (
-        ("moves down", "sinks", "goes downwards"),
-        ("moving down", "sinking", "going downwards"),
+        ("moves down", "goes down", "slides down"),
+        ("moving down", "going down", "sliding down"),
     ),
     "jump": (
-        ("jumps", "hops", "bounces up and down"),
-        ("jumping", "hopping", "bouncing up and down"),
+        ("jumps", "hops", "is jumping"),
+        ("jumping", "hopping", "jumping about"),
     ),
     "roll": (
-        ("rolls", "spins", "turns around"),
-        ("rolling", "spinning", "turning around"),
+        ("rolls", "spins", "is rolling"),
+        ("rolling", "spinning", "rolling about"),
     ),
     "grow": (
-        ("grows", "gets bigger", "becomes larger"),
-        ("growing", "getting bigger", "becoming larger"),
-    ),
-    "shrink": (
-        ("shrinks", "gets smaller", "becomes smaller"),
-        ("shrinking", "getting smaller", "becoming smaller"),
+        ("grows", "gets bigger", "becomes bigger"),
+        ("growing", "getting bigger", "becoming bigger"),
     ),
     "stand still": (
-        ("stands still", "stays in place", "does not move"),
-        ("standing still", "staying in place", "not moving"),
+        ("stands still", "stays still", "keeps still"),
+        ("standing still", "staying still", "keeping still"),
     ),
 }
 FORMS = (
@@ -66,6 +66,12 @@ FORMS = (
     "find the {shape} that is {colour} and {does}",
     "it {does}, the {colour} {shape}",
     "what is {doing} and looks like a {colour} {shape}?",
+)
+
+GROUP_FORMS = (
+    "everything that is {doing}",
+    "everything that {does}",
+    "whatever {does}",
 )
 
 
@@ -117,3 +123,18 @@ def sentence(look, action, form, wording):
     return FORMS[form].format(
         colour=colour, shape=shape, does=does, doing=doing
     )
+
+
+def group_sentence(action, form, wording):
+    """Words a sentence that means everyone who does something.
+
+    Args:
+        action: a key of `ACTIONS`.
+        form: index into `GROUP_FORMS`.
+        wording: which of the action's wordings, 0, 1 or 2.
+
+    Returns:
+        The sentence, in lower case.
+    """
+    does, doing = (wordings[wording] for wordings in ACTIONS[action])
+    return GROUP_FORMS[form].format(does=does, doing=doing)

@@ -43,6 +43,7 @@ def training_dataset(
     worker=0,
     workers=1,
     replicas=1,
+    group_queries=False,
     augmentation=NO_AUGMENTATION,
     parallel=None,
 ):
@@ -65,7 +66,11 @@ def training_dataset(
         worker: int, number of this worker, from 0.
         workers: int.
         replicas: int, replicas of each worker.
-        augmentation: `transforms.Augmentation`.
+        group_queries: bool, keep the queries of a record together: only the
+            records are shuffled. In a batch that holds several sentences of
+            one clip, what the sentences have in common says nothing of the
+            masks' difference.
+        augmentation: `transforms.Augmentation`, drawn for each sample.
         parallel: int, samples made at the same time; by default the number
             of processors.
 
@@ -91,10 +96,7 @@ def training_dataset(
 
     def ordered(epoch):
         """The worker's part of an epoch: (epoch, position, sample)."""
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(samples.count, dtype=tf.int64),
-            tf.random.fold_in(seed, epoch),
-        )
+        order = samples.shuffled(tf.random.fold_in(seed, epoch), group_queries)
         first = tf.where(epoch == start_epoch, start_step, 0)
         numbers = tf.range(first * share.per_worker, steps * share.per_worker)
         step, row = share.place(numbers)
@@ -269,6 +271,18 @@ class _Samples:
             self._offsets = tf.constant(index.offsets, tf.int64)
             self._paths = tf.constant(paths.tolist())
             self._shards = tf.constant(shards, tf.int32)
+
+    def shuffled(self, seed, group_queries):
+        """All samples in random order, int64 `(samples,)`."""
+        shuffle = tf.random.experimental.stateless_shuffle
+        if not group_queries:
+            return shuffle(tf.range(self.count, dtype=tf.int64), seed)
+        order = shuffle(tf.range(tf.size(self._queries)), seed)
+        queries = tf.gather(self._queries, order)
+        first = tf.gather(self._ends, order) - queries
+        skipped = first - tf.cumsum(queries, exclusive=True)
+        numbers = tf.range(self.count, dtype=tf.int64)
+        return tf.repeat(skipped, queries) + numbers
 
     def make(self, sample, augmentation=NO_AUGMENTATION, seed=(0, 0)):
         """The sample of a number, with augmentation drawn from a seed."""

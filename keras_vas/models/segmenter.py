@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
-from keras_vas.backbones.convolution import scaled
+from keras_vas.backbones.backbone import scaled
 from keras_vas.layers.sentence_mean import SentenceMean
 from keras_vas.models.mask_decoder import mask_decoder, upsampling
 from keras_vas.models.text_encoder import text_encoder
