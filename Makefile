@@ -2,18 +2,20 @@ PYTHON ?= python3
 VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO = runs/demo
-DEMO_RECORDS = runs/demo-records
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
 .PHONY: install demo test lint format lock clean
 
-install: $(VENV)/.installed
-
 # Everything is installed at the versions of requirements.lock; EXTRAS=gpu
 # brings TensorFlow with CUDA.
 EXTRAS ?=
-$(VENV)/.installed: requirements.lock setup.py
+INSTALLED = $(VENV)/.installed-$(EXTRAS)
+comma = ,
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.lock setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"error: Python 3.11 to 3.13 is needed and this is {v[0]}.{v[1]}; give another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
@@ -21,14 +23,18 @@ $(VENV)/.installed: requirements.lock setup.py
 		--editable ".[test,lint$(if $(EXTRAS),$(comma)$(EXTRAS))]"
 	@touch $@
 
-comma := ,
-
+# A first lesson in actions, then single actors, then the test.
+SMALL = --height=64 --width=64
 demo: install
-	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO_RECORDS) \
-		--height=64 --width=64
+	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO)-actions-records \
+		--sentences=actions --train_clips=2000 --test_clips=1 $(SMALL)
+	$(RUN) train.py --flagfile=configs/moving_actors_actions.flags \
+		--data=$(DEMO)-actions-records --workdir=$(DEMO)-actions
+	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO)-records \
+		--train_clips=7500 --test_clips=200 $(SMALL)
 	$(RUN) train.py --flagfile=configs/moving_actors.flags \
-		--data=$(DEMO_RECORDS) --workdir=$(DEMO)
-	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO_RECORDS) \
+		--data=$(DEMO)-records --workdir=$(DEMO) --init_run=$(DEMO)-actions
+	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
 	@echo "Look at $(DEMO)/samples.png and $(DEMO)/overlay.mp4;" \
 		"the numbers are in $(DEMO)/metrics.json."
@@ -51,4 +57,4 @@ lock:
 		--output-file requirements.lock
 
 clean:
-	rm -rf $(DEMO) $(DEMO_RECORDS)
+	rm -rf $(DEMO) $(DEMO)-*

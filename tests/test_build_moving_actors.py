@@ -48,7 +48,7 @@ def test_counts(built):
     for split, clips in (("train", 12), ("test", 5)):
         counts = manifest["splits"][split]
         drawn = [moving_actors.draw_clip(3, split, i) for i in range(clips)]
-        sentences = sum(len(c.sentences) + len(c.groups) for c in drawn)
+        sentences = sum(len(c.sentences) for c in drawn)
         assert counts["videos"] == counts["frames"] == clips
         assert counts["queries"] == counts["samples"] == sentences
         row = next(
@@ -72,23 +72,12 @@ def test_records_hold_the_clips(built):
             assert frame.subset == split
             assert (frame.height, frame.width) == (64, 96)
             assert [q.text for q in frame.queries] == [
-                s.text for s in (*clip.sentences, *clip.groups)
+                s.text for s in clip.sentences
             ]
-            actors, groups = frame.actors[:4], frame.actors[4:]
-            assert [a.look for a in actors] == list(clip.looks)
-            assert [a.action for a in actors] == list(clip.actions)
-            for actor, mask in zip(actors, clip.masks, strict=True):
+            assert [a.look for a in frame.actors] == list(clip.looks)
+            assert [a.action for a in frame.actors] == list(clip.actions)
+            for actor, mask in zip(frame.actors, clip.masks, strict=True):
                 np.testing.assert_array_equal(actor.mask, mask)
-            assert len(groups) == (2 if split == "train" else 0)
-            for group, members in zip(groups, ((0, 2), (1, 3)), strict=False):
-                assert group.look == ""
-                assert group.action == clip.actions[members[0]]
-                both = clip.masks[members[0]] | clip.masks[members[1]]
-                np.testing.assert_array_equal(group.mask, both)
-            for query, group in zip(
-                frame.queries[len(clip.sentences) :], (4, 5), strict=False
-            ):
-                assert query.actor == group
             for data, image in zip(frame.clip, clip.frames, strict=True):
                 assert data == schema.encode_jpeg(image)
 

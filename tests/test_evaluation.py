@@ -250,8 +250,24 @@ def test_pictures_are_written_and_older_ones_go_away(index, output, tmp_path):
     left = sorted(p.name for p in (tmp_path / "pictures").iterdir())
     assert left == ["best-1.png", "median-1.png", "worst-1.png"]
     assert sorted(p.name for p in tmp_path.iterdir()) == [
-        "metrics.json", "pictures", "samples.csv", "samples.png",
+        "metrics.json", "overlay.mp4", "pictures", "samples.csv",
+        "samples.png",
     ]  # fmt: skip
+
+
+def test_the_video_holds_each_clip_at_its_target_frame(output):
+    video = cv2.VideoCapture(str(output / "overlay.mp4"))
+    images = []
+    while True:
+        more, image = video.read()
+        if not more:
+            break
+        images.append(image.astype(int))
+    assert len(images) > 0
+    assert len(images) % 16 == 0
+    for start in range(0, len(images), 16):
+        held = images[start + 8 : start + 16]
+        assert max(np.abs(h - held[0]).mean() for h in held) < 3
 
 
 def test_the_best_and_the_worst_are_of_different_videos():

@@ -364,3 +364,22 @@ def test_groups_mean_everyone_who_does_the_action_in_training_alone():
             seen += 1
         assert moving_actors.draw_clip(0, "test", index).groups == ()
     assert seen == 100
+
+
+def test_a_lesson_in_actions_asks_for_both_groups_and_one_actor():
+    for index in range(20):
+        clip = moving_actors.draw_clip(0, "train", index)
+        frame = moving_actors.annotated_frame(
+            f"train-{index:06d}", "train", sentences="actions"
+        )
+        texts = [clip.sentences[0].text, *(g.text for g in clip.groups)]
+        assert [query.text for query in frame.queries] == texts
+        assert [query.actor for query in frame.queries] == [0, 4, 5]
+        assert [a.id for a in frame.actors[4:]] == ["0+2", "1+3"]
+        for group, pair in zip(frame.actors[4:], ((0, 2), (1, 3)), strict=True):
+            both = clip.masks[pair[0]] | clip.masks[pair[1]]
+            np.testing.assert_array_equal(group.mask, both)
+    with pytest.raises(ValueError, match="Received: sentences='looks'"):
+        moving_actors.annotated_frame(
+            "train-000000", "train", sentences="looks"
+        )

@@ -26,20 +26,19 @@ from keras_vas.data import (
 _SHARDS = {"train": 8, "test": 2}
 
 
-def convert(video_id, split, *, seed, height, width):
+def convert(video_id, split, **drawing):
     """Draws the one annotated frame of a video."""
-    frame = moving_actors.annotated_frame(
-        video_id, split, seed=seed, height=height, width=width
-    )
+    frame = moving_actors.annotated_frame(video_id, split, **drawing)
     return records.Conversion([frame])
 
 
-def build(output, clips, *, seed, height, width, workers):
+def build(output, clips, *, sentences, seed, height, width, workers):
     """Writes the records.
 
     Args:
         output: folder for the records.
         clips: dict from split to its number of clips.
+        sentences: "actors", or "actions" for a first lesson in actions.
         seed: int, at least 0; another seed draws other clips.
         height: of the frames in pixels, at least 64.
         width: of the frames in pixels, at least 64.
@@ -48,7 +47,12 @@ def build(output, clips, *, seed, height, width, workers):
     Returns:
         dict, the manifest.
     """
-    drawing = {"seed": seed, "height": height, "width": width}
+    drawing = {
+        "sentences": sentences,
+        "seed": seed,
+        "height": height,
+        "width": width,
+    }
     return records.write_dataset(
         output,
         moving_actors.DATASET,
@@ -81,6 +85,12 @@ def define_flags():
     )
     flags.DEFINE_integer("train_clips", 6000, "To train on.", lower_bound=1)
     flags.DEFINE_integer("test_clips", 400, "To test on.", lower_bound=1)
+    flags.DEFINE_enum(
+        "sentences",
+        "actors",
+        moving_actors.SENTENCES,
+        "About single actors, or mostly about all who do an action.",
+    )
     flags.DEFINE_integer("height", 96, "In pixels.", lower_bound=side)
     flags.DEFINE_integer("width", 96, "In pixels.", lower_bound=side)
     flags.DEFINE_integer(
@@ -100,6 +110,7 @@ def main(_):
     manifest = build(
         options.output,
         {"train": options.train_clips, "test": options.test_clips},
+        sentences=options.sentences,
         seed=options.seed,
         height=options.height,
         width=options.width,

@@ -21,6 +21,7 @@ from keras_vas.data import schema
 
 DATASET = "moving_actors"
 SMALLEST_SIDE = 64
+SENTENCES = ("actors", "actions")
 
 _RGB = {
     "red": (214, 40, 40),
@@ -177,11 +178,28 @@ def _groups(rng, actions):
     return tuple(groups)
 
 
-def annotated_frame(video_id, split, *, seed=0, height=96, width=96):
+def annotated_frame(
+    video_id, split, *, sentences="actors", seed=0, height=96, width=96
+):
     """The record of the clip that a video id such as "train-000123" names.
 
-    A group of the clip is one more actor, whose id joins those of its members.
+    Args:
+        video_id: its number after the last hyphen is that of the clip.
+        split: "train" or "test".
+        sentences: one of `SENTENCES`. "actors" holds every sentence about
+            one actor; "actions" the clip's group sentences and that of actor
+            0. A group is one more actor, whose id joins those of its members.
+        seed: int, at least 0.
+        height: of the frames in pixels, at least 64.
+        width: likewise.
+
+    Returns:
+        `schema.AnnotatedFrame`.
     """
+    if sentences not in SENTENCES:
+        raise ValueError(
+            f"sentences must be one of {SENTENCES}. Received: {sentences=}"
+        )
     index = int(video_id.rpartition("-")[2])
     clip = draw_clip(seed, split, index, height=height, width=width)
     actors = [
@@ -190,20 +208,23 @@ def annotated_frame(video_id, split, *, seed=0, height=96, width=96):
             zip(clip.masks, clip.looks, clip.actions, strict=True)
         )
     ]
+    spoken, grouped = clip.sentences, ()
+    if sentences == "actions":
+        spoken, grouped = clip.sentences[:1], clip.groups
     groups = [
         schema.Actor(
             id="+".join(map(str, group.actors)),
             mask=clip.masks[list(group.actors)].any(axis=0),
             action=group.action,
         )
-        for group in clip.groups
+        for group in grouped
     ]
     queries = [
         schema.Query(text=sentence.text, actor=sentence.actor)
-        for sentence in clip.sentences
+        for sentence in spoken
     ] + [
         schema.Query(text=group.text, actor=len(actors) + i)
-        for i, group in enumerate(clip.groups)
+        for i, group in enumerate(grouped)
     ]
     target_number = 1 - schema.CLIP_OFFSETS[0]
     last_number = target_number + schema.CLIP_OFFSETS[-1]

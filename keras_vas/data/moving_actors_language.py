@@ -5,8 +5,9 @@ says whether it belongs to the training or to the test split, whatever the
 seed of the clips: the two splits share no triple.
 
 Group sentences mean everyone who does something, whatever the look. They are
-for training alone: without them a network learns looks at once, is content
-with half of the twins, and takes very long to notice that motion matters.
+for a first lesson in actions: a network from scratch that is asked for single
+actors learns looks at once, is content with either twin, and takes very long
+to notice that motion matters.
 """
 
 import functools
