@@ -99,7 +99,7 @@ def evaluate(repository, data, workdir):
     return run
 
 
-def fails(finished, *words):
+def assert_fails(finished, *words):
     assert finished.returncode == 1
     last = finished.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")
@@ -137,7 +137,7 @@ def test_a_corrupt_record_and_skip_corrupt(evaluate, data, tmp_path):
             content[300] ^= 255
         (tmp_path / "records" / path.name).write_bytes(content)
     flags = {"data": tmp_path / "records", "output": tmp_path / "out"}
-    fails(evaluate(**flags), "test-00000-of-00001", "--skip_corrupt")
+    assert_fails(evaluate(**flags), "test-00000-of-00001", "--skip_corrupt")
     assert not (tmp_path / "out" / "metrics.json").exists()
     finished = evaluate(
         **flags, skip_corrupt="true", which="last", height=32, width=64
@@ -200,10 +200,12 @@ def test_bad_input_is_a_user_error(repository, data, workdir, tmp_path):
 
 
 def test_an_unknown_flag_is_one_line(evaluate, tmp_path):
-    fails(evaluate(output=tmp_path / "out", colour="red"), "colour")
+    assert_fails(evaluate(output=tmp_path / "out", colour="red"), "colour")
 
 
 def test_results_of_another_origin_stay(evaluate, tmp_path):
     (tmp_path / "metrics.json").write_text("{}")
-    fails(evaluate(output=tmp_path), tmp_path / "metrics.json", "--output")
+    assert_fails(
+        evaluate(output=tmp_path), tmp_path / "metrics.json", "--output"
+    )
     assert (tmp_path / "metrics.json").read_text() == "{}"

@@ -110,7 +110,7 @@ def by_hand(mask, logits, weight):
     return expected
 
 
-def close(result, expected):
+def assert_close(result, expected):
     assert set(result) == set(expected)
     for name, value in expected.items():
         assert float(result[name]) == pytest.approx(value, abs=1e-6), name
@@ -121,7 +121,7 @@ def test_metric_equals_the_definitions(batch):
     metric.update_state(batch["mask"], batch["logits"], batch["weight"])
     expected = by_hand(**batch)
     assert 0.2 < expected["ap"] < 0.8
-    close(metric.result(), expected)
+    assert_close(metric.result(), expected)
 
 
 @pytest.mark.parametrize("size", [1, 5, 24])
@@ -129,7 +129,7 @@ def test_metric_does_not_depend_on_the_batch_size(batch, size):
     metric = metrics.SegmentationIoU()
     for i in range(0, 24, size):
         metric.update_state(*(v[i : i + size] for v in batch.values()))
-    close(metric.result(), by_hand(**batch))
+    assert_close(metric.result(), by_hand(**batch))
 
 
 def test_metric_without_weights_and_after_reset(batch):
@@ -138,7 +138,7 @@ def test_metric_without_weights_and_after_reset(batch):
     metric.reset_state()
     assert all(float(v) == 0 for v in metric.result().values())
     metric.update_state(batch["mask"], batch["logits"])
-    close(
+    assert_close(
         metric.result(),
         by_hand(batch["mask"], batch["logits"], np.ones(24)),
     )
@@ -199,7 +199,7 @@ def test_metric_on_two_replicas_and_on_jax(
         env={**os.environ, "KERAS_BACKEND": backend},
     )
     assert finished.returncode == 0, finished.stderr
-    close(json.loads(finished.stdout.splitlines()[-1]), by_hand(**batch))
+    assert_close(json.loads(finished.stdout.splitlines()[-1]), by_hand(**batch))
 
 
 def columns(count=60, size=40, seed=1):
