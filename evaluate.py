@@ -78,6 +78,8 @@ def main(_):
         about={"workdir": _WORKDIR.value, "checkpoint": _WHICH.value},
     )
     print(evaluation_report.table(report))
+    for line in report["sentence_warnings"]:
+        print(line)
     if report["unknown_word_samples"]:
         print(
             f"{report['unknown_word_samples']:,} sentences hold words that "

@@ -30,7 +30,7 @@ from keras_vas.data import (
     transforms,
     word_vectors,
 )
-from keras_vas.data.vocabulary import Vocabulary
+from keras_vas.data.vocabulary import Vocabulary, sentence_warnings
 
 FLAGS = flags.FLAGS
 
@@ -262,7 +262,11 @@ def _vocabulary(index):
         if run
     ]
     if not runs:
-        return Vocabulary.build(training_split.sentences(index))
+        texts = training_split.sentences(index)
+        vocabulary = Vocabulary.build(texts)
+        for line in sentence_warnings(texts, vocabulary):
+            print(line)
+        return vocabulary
     vocabularies = [checkpoint.load_vocabulary(run) for run in runs]
     for run, vocabulary in zip(runs, vocabularies, strict=True):
         if vocabulary.words != vocabularies[0].words:

@@ -20,7 +20,7 @@ import tqdm
 
 from keras_vas import evaluation_report, metrics
 from keras_vas.data import pipeline, transforms
-from keras_vas.data.vocabulary import UNKNOWN_ID
+from keras_vas.data.vocabulary import UNKNOWN_ID, sentence_warnings
 from keras_vas.errors import UserError
 
 THRESHOLD = 0.5
@@ -160,6 +160,7 @@ def evaluate(
         model, vocabulary, index, height, width, batch_size, strategy
     )
     columns = {name: np.zeros(total) for name in _COLUMNS}
+    texts = {}
     started = time.monotonic()
     with evaluation_report.MaskFile() as masks:
         with evaluation_report.csv_rows(output, _header()) as rows:
@@ -173,6 +174,7 @@ def evaluate(
                 for i, (probabilities, record, query) in enumerate(bar):
                     judgement, mask = judge(probabilities, record, query)
                     rows.writerow(_cells(judgement))
+                    texts[judgement.query] = None
                     masks.append(mask)
                     for name, column in columns.items():
                         column[i] = getattr(judgement, name)
@@ -188,6 +190,7 @@ def evaluate(
         "height": height,
         "width": width,
         "unknown_word_samples": predictions.unknown_words,
+        "sentence_warnings": sentence_warnings(texts, vocabulary),
         "corrupt_records": len(index.corrupt),
         "seconds": round(seconds, 3),
         "samples_per_second": round(total / seconds, 3),

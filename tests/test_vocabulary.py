@@ -7,7 +7,12 @@ import pytest
 import tensorflow as tf
 
 from keras_vas.data import vocabulary as vocabulary_lib
-from keras_vas.data.vocabulary import Vocabulary, tokenize, warnings_for
+from keras_vas.data.vocabulary import (
+    Vocabulary,
+    sentence_warnings,
+    tokenize,
+    warnings_for,
+)
 from keras_vas.errors import UserError
 
 
@@ -201,3 +206,16 @@ def test_sentences_of_a2d(shared_dir):
     # Plain splitting misses a side word that touches punctuation.
     assert np.all(changed[np.array(sides)])
     assert changed.sum() == 995
+
+
+def test_many_sentences_are_warned_of_in_a_few_lines():
+    vocabulary = Vocabulary(["dog", "red"])
+    assert sentence_warnings([], vocabulary) == []
+    assert sentence_warnings(["red dog", "dog"], vocabulary) == []
+    texts = ["red dog", "", "dog " * 500, "кот", "кот", "red cat"]
+    lines = sentence_warnings(texts, vocabulary, shown=3)
+    assert len(lines) == 4
+    assert "empty" in lines[0]
+    assert "500 words" in lines[1]
+    assert "кот" in lines[2]
+    assert lines[3] == "warning: 1 more like these"

@@ -273,3 +273,29 @@ def warnings_for(text, vocabulary):
             + (f" and {more} more" if more > 0 else "")
         )
     return messages
+
+
+def sentence_warnings(texts, vocabulary, shown=5):
+    """The warnings of many sentences, in a few lines.
+
+    Args:
+        texts: iterable of str; a sentence that comes again counts once.
+        vocabulary: `Vocabulary`.
+        shown: how many sentences are named.
+
+    Returns:
+        List of lines, empty if no sentence has a warning.
+    """
+    texts = list(dict.fromkeys(texts))
+    if not texts:
+        return []
+    too_long = tokenize(texts).row_lengths().numpy() > MAX_WORDS
+    strange = (vocabulary.encode(texts).numpy() == UNKNOWN_ID).any(axis=1)
+    found = [texts[i] for i in (too_long | strange).nonzero()[0]]
+    lines = [
+        f'warning: "{text[:60]}": {"; ".join(warnings_for(text, vocabulary))}'
+        for text in found[:shown]
+    ]
+    if len(found) > shown:
+        lines.append(f"warning: {len(found) - shown:,} more like these")
+    return lines
