@@ -315,6 +315,47 @@ def test_crop_keeps_the_target(index, vocabulary):
     assert grown > 3
 
 
+def video_number(pixel):
+    """The video whose blue in the first frame, 10 n + frame, it is."""
+    blue = [10 * n + 4 * (n % 2) for n in range(9)]
+    return int(np.argmin(np.abs(np.array(blue) - pixel[2])))
+
+
+def test_a_pair_is_made_only_where_the_sentence_still_means_one(
+    index, vocabulary
+):
+    plain = take(training(index, vocabulary, epochs=4))
+    pair = transforms.Augmentation(pair=1.0)
+    paired = take(training(index, vocabulary, epochs=4, augmentation=pair))
+    sides, same = set(), 0
+    for one, other in zip(plain, paired, strict=True):
+        np.testing.assert_array_equal(one["sample"], other["sample"])
+        for i, sample in enumerate(one["sample"]):
+            frame = index.read(index.sample_records[sample])
+            text = frame.queries[index.sample_queries[sample]].text
+            if np.array_equal(one["frames"][i], other["frames"][i]):
+                np.testing.assert_array_equal(one["mask"][i], other["mask"][i])
+                same += 1
+                continue
+            # The other sentences name a side; the one word of this one is
+            # nowhere in a record whose number is no multiple of 3.
+            assert text == TEXTS[2]
+            own = int(frame.video_id.split("-")[1])
+            row = other["frames"][i, 0, HEIGHT // 2]
+            numbers = [video_number(row[WIDTH // 4]),
+                       video_number(row[3 * WIDTH // 4])]  # fmt: skip
+            assert own in numbers
+            side = numbers.index(own)
+            assert numbers[1 - side] % 3
+            mask = other["mask"][i, ..., 0]
+            half = slice(0, WIDTH // 2), slice(WIDTH // 2, WIDTH)
+            assert mask[:, half[side]].sum() > 20
+            assert not mask[:, half[1 - side]].any()
+            sides.add(side)
+    assert sides == {0, 1}
+    assert same > 40
+
+
 def test_augmentation_differs_between_epochs(index, vocabulary):
     colour = transforms.Augmentation(colour=0.3)
     batches = take(training(index, vocabulary, epochs=2, augmentation=colour))

@@ -48,6 +48,20 @@ def test_no_video_is_on_both_sides(index):
         training_split.set_aside_videos(index, 0.99, 0)
 
 
+def test_named_videos_are_set_aside(index):
+    training, validation = training_split.set_aside_named(
+        index, ["train-000003", "*8"]
+    )
+    videos = sorted(key.split("/")[1] for key in validation.keys)
+    assert videos == ["train-000003", "train-000008"]
+    assert set(training.keys) | set(validation.keys) == set(index.keys)
+    assert len(training) == 8
+    with pytest.raises(UserError, match="no training video is called bus"):
+        training_split.set_aside_named(index, ["*3", "bus"])
+    with pytest.raises(UserError, match="leaves none to train on"):
+        training_split.set_aside_named(index, ["*"])
+
+
 def test_sentences_are_those_of_the_records(index):
     expected = [
         query.text

@@ -228,6 +228,35 @@ def test_crop_is_stateless():
     np.testing.assert_array_equal(both(crop, [3, 4]), both(crop, [3, 4]))
 
 
+def test_half_window_lies_around_the_target():
+    found = []
+    for n in range(100):
+        box = target(5, 12, 30, 36)
+        found.append(transforms.half_window(box, [n, 1], 0.5).numpy())
+    top, left, height, width = np.array(found).T
+    np.testing.assert_array_equal(top, 0)
+    np.testing.assert_array_equal(height, 40)
+    np.testing.assert_array_equal(width, 20)
+    middle = (33 - left) / 20
+    assert middle.min() >= 0.25
+    assert middle.max() <= 0.8
+    assert len(np.unique(left)) >= 8
+    edge = transforms.half_window(target(0, 9, 0, 4), [1, 2], 0.5)
+    np.testing.assert_array_equal(edge, [0, 0, 40, 20])
+    wide = transforms.half_window(target(0, 9, 0, 4), [1, 2], 3.0)
+    np.testing.assert_array_equal(wide, [0, 0, 40, 60])
+
+
+def test_half_window_without_a_target_lies_anywhere():
+    lefts = {
+        int(transforms.half_window(target(0, 0, 0, 0), [n, 1], 0.5)[1])
+        for n in range(60)
+    }
+    assert len(lefts) > 15
+    assert min(lefts) >= 0
+    assert max(lefts) <= 40
+
+
 def test_colour_jitter():
     frames = np.random.default_rng(0).integers(0, 256, (8, 9, 9, 3), np.uint8)
     results = []

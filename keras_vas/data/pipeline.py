@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vas.data import records, schema, transforms
+from keras_vas.data.vocabulary import PADDING_ID
 from keras_vas.errors import UserError
 
 NO_AUGMENTATION = transforms.Augmentation()
@@ -285,19 +286,76 @@ class _Samples:
         return tf.repeat(skipped, queries) + numbers
 
     def make(self, sample, augmentation=NO_AUGMENTATION, seed=(0, 0)):
-        """The sample of a number, with augmentation drawn from a seed."""
+        """The sample of a number, with augmentation drawn from a seed.
+
+        A pair, with another record of the split beside the sample's own, is
+        made only where the sentence still means one actor: it places none
+        in the picture, and the other record's sentences together lack at
+        least one of its words.
+        """
         height, width = self._size
         fields, actor, tokens = self._read(sample)
-        mask = tf.io.decode_png(fields[schema.ACTOR_MASKS][actor], channels=1)
-        crop_seed, flip_seed, colour_seed, word_seed = tf.unstack(
-            tf.random.split(seed, 4)
+        view_seed, word_seed, pair_seed, partner_seed, other_seed = tf.unstack(
+            tf.random.split(seed, 5)
         )
+
+        def alone():
+            return self._view(
+                fields, actor, tokens, augmentation, view_seed, height, width
+            )
+
+        if augmentation.pair:
+            partner = tf.random.stateless_uniform(
+                [], partner_seed, 0, self.count, tf.int64, alg="philox"
+            )
+            others, other_actor, other_tokens = self._read(partner)
+
+            def beside_another():
+                own = self._view(
+                    fields, actor, tokens, augmentation, view_seed, height,
+                    width // 2, half=True,
+                )  # fmt: skip
+                other = self._view(
+                    others, other_actor, other_tokens, augmentation,
+                    other_seed, height, width - width // 2, half=True,
+                )  # fmt: skip
+                return _beside(own, other, pair_seed)
+
+            known = self._vocabulary.encode(others[schema.QUERY_TEXTS])
+            drawn = tf.random.stateless_uniform([], pair_seed, alg="philox")
+            frames, mask, tokens = tf.cond(
+                (drawn < augmentation.pair)
+                & ~self._vocabulary.names_position(tokens)
+                & _lacks_a_word(known, tokens),
+                beside_another,
+                alone,
+            )
+        else:
+            frames, mask, tokens = alone()
+        if augmentation.word_dropout:
+            tokens = transforms.word_dropout(
+                tokens, word_seed, augmentation.word_dropout
+            )
+        return {
+            "frames": frames, "tokens": tokens, "mask": mask, "sample": sample,
+        }  # fmt: skip
+
+    def _view(
+        self, fields, actor, tokens, augmentation, seed, height, width,
+        half=False,
+    ):  # fmt: skip
+        """Frames, mask and tokens of one record in one frame."""
+        mask = tf.io.decode_png(fields[schema.ACTOR_MASKS][actor], channels=1)
+        crop_seed, flip_seed, colour_seed = tf.unstack(tf.random.split(seed, 3))
         window = None
-        if augmentation.crop:
+        if half:
+            window = transforms.half_window(mask, crop_seed, width / height)
+        elif augmentation.crop:
             centred = self._vocabulary.names_position(tokens)
             window = transforms.crop_window(
                 mask, crop_seed, augmentation.crop, centred
             )
+        if window is not None:
             mask = tf.image.crop_to_bounding_box(mask, *tf.unstack(window))
         flipped = augmentation.flip > tf.random.stateless_uniform(
             [], flip_seed, alg="philox"
@@ -322,16 +380,9 @@ class _Samples:
 
         if augmentation.flip:
             tokens = tf.where(flipped, self._vocabulary.mirror(tokens), tokens)
-        if augmentation.word_dropout:
-            tokens = transforms.word_dropout(
-                tokens, word_seed, augmentation.word_dropout
-            )
-        return {
-            "frames": _decode_clip(fields, window, finish_frame),
-            "tokens": tokens,
-            "mask": finish(transforms.fit_mask(mask, height, width)[None]),
-            "sample": sample,
-        }
+        frames = _decode_clip(fields, window, finish_frame)
+        mask = finish(transforms.fit_mask(mask, height, width)[None])
+        return frames, mask, tokens
 
     def _read(self, sample):
         """Parsed record, number of the actor, and tokens of a sample."""
@@ -351,6 +402,32 @@ class _Samples:
         query = sample - first
         tokens = self._vocabulary.encode(fields[schema.QUERY_TEXTS][query])
         return fields, fields[schema.QUERY_ACTORS][query], tokens
+
+
+def _lacks_a_word(known, tokens):
+    """Whether a word of `tokens` `(words,)` is nowhere in `known`."""
+    same = tokens[:, None] == tf.reshape(known, [1, -1])
+    return tf.reduce_any(~tf.reduce_any(same, axis=1) & (tokens != PADDING_ID))
+
+
+def _beside(own, other, seed):
+    """Two half-width views in one picture; the mask is that of the first."""
+    frames, mask, tokens = own
+    other_frames, other_mask, _ = other
+    first = tf.random.fold_in(seed, 1)
+    mask_parts = mask, tf.zeros_like(other_mask)
+    frames, mask = tf.cond(
+        tf.random.stateless_uniform([], first, alg="philox") < 0.5,
+        lambda: (
+            tf.concat([frames, other_frames], axis=2),
+            tf.concat(mask_parts, axis=1),
+        ),
+        lambda: (
+            tf.concat([other_frames, frames], axis=2),
+            tf.concat(mask_parts[::-1], axis=1),
+        ),
+    )
+    return frames, mask, tokens
 
 
 def _decode_clip(fields, window, finish):

@@ -1,5 +1,6 @@
 """What a training takes from the training split, beside its batches."""
 
+import fnmatch
 import hashlib
 
 import numpy as np
@@ -25,7 +26,7 @@ def set_aside_videos(index, fraction, seed):
     """
     if not fraction:
         return index, None
-    videos = np.array([key.rsplit("/", 1)[0] for key in index.keys])
+    videos = _videos(index)
     order = sorted(
         set(videos.tolist()),
         key=lambda video: hashlib.sha256(f"{seed}/{video}".encode()).digest(),
@@ -37,6 +38,34 @@ def set_aside_videos(index, fraction, seed):
             "none to train on; give a smaller fraction, or 0"
         )
     aside = np.isin(videos, order[:count])
+    return index.subset(~aside), index.subset(aside)
+
+
+def set_aside_named(index, patterns):
+    """The same for the videos that are named.
+
+    Args:
+        index: `records.RecordIndex`.
+        patterns: shell patterns such as `davis_bus` or `*train*`.
+
+    Returns:
+        `(training, validation)`, as of `set_aside_videos`.
+
+    Raises:
+        UserError: a pattern fits no video, or nothing is left to train on.
+    """
+    videos = [video.split("/", 1)[-1] for video in _videos(index)]
+    aside = np.zeros(len(videos), bool)
+    for pattern in patterns:
+        fits = np.array([fnmatch.fnmatchcase(name, pattern) for name in videos])
+        if not fits.any():
+            raise UserError(
+                f"--validation_videos: no training video is called {pattern}; "
+                f"there are {', '.join(sorted(set(videos))[:3])} ..."
+            )
+        aside |= fits
+    if aside.all():
+        raise UserError("--validation_videos leaves none to train on")
     return index.subset(~aside), index.subset(aside)
 
 
@@ -55,6 +84,11 @@ def sentences(index):
             for offset in index.offsets[index.paths == path]:
                 found += _texts(index, shard, int(offset))
     return found
+
+
+def _videos(index):
+    """The video of every record, behind the data set's name."""
+    return np.array([key.rsplit("/", 1)[0] for key in index.keys])
 
 
 def _texts(index, shard, offset):

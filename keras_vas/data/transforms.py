@@ -27,6 +27,9 @@ class Augmentation:
         colour: largest change of brightness, as a share of the full range,
             and of contrast, as a share of the contrast, in [0, 1).
         word_dropout: probability that a word becomes the unknown word.
+        pair: probability that the clip shares its picture with the clip of
+            another record, side by side, so that only the sentence says
+            which actor is meant; see `data.pipeline`.
 
     Raises:
         ValueError: for a value outside its range.
@@ -36,6 +39,7 @@ class Augmentation:
     crop: float = 0.0
     colour: float = 0.0
     word_dropout: float = 0.0
+    pair: float = 0.0
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -294,6 +298,37 @@ def crop_window(mask, seed, amount, centred):
     cut = tf.minimum(tf.cast(draws * largest, tf.int32), room)
     cut = tf.where(centred, tf.reduce_min(cut, 1, keepdims=True), cut)
     return tf.concat([cut[:, 0], shape - tf.reduce_sum(cut, 1)], axis=0)
+
+
+def half_window(mask, seed, aspect):
+    """Draws a full-height window of a narrower aspect around the target.
+
+    Args:
+        mask: tensor `(h, w, 1)`, nonzero on the target.
+        seed: int tensor `(2,)`.
+        aspect: float, width / height of the window; where the picture is
+            narrower, the window is the picture.
+
+    Returns:
+        int32 tensor `(4,)`: top, left, height, width. The target's middle
+        lies in the middle half of the window, unless the picture's edge
+        forbids it; without a target the window lies anywhere.
+    """
+    inside = tf.cast(mask, tf.bool)[..., 0]
+    height, width = tf.unstack(tf.shape(inside))
+    wanted = tf.cast(tf.round(tf.cast(height, tf.float32) * aspect), tf.int32)
+    wanted = tf.clip_by_value(wanted, 1, width)
+    before, after = tf.unstack(_margins(tf.reduce_any(inside, 0)))
+    middle = tf.cast(before + width - after, tf.float32) / 2
+    draw = tf.random.stateless_uniform([], seed, alg="philox")
+    share = tf.cast(wanted, tf.float32)
+    left = tf.where(
+        tf.reduce_any(inside),
+        middle - share * (0.25 + 0.5 * draw),
+        draw * tf.cast(width - wanted, tf.float32),
+    )
+    left = tf.clip_by_value(tf.cast(left, tf.int32), 0, width - wanted)
+    return tf.stack([0, left, height, wanted])
 
 
 def colour_jitter(frames, seed, amount):
