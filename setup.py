@@ -27,6 +27,7 @@ setup(
         "keras>=3.12.4,<3.14",
         "numpy>=2.0,<3",
         "opencv-python-headless>=5,<6",
+        "platformdirs>=4.2,<5",
         "scipy>=1.13",
         "setuptools<82",  # tensorflow-hub imports pkg_resources
         "tensorboard>=2.21,<2.22",
@@ -36,7 +37,19 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "test": ["jax>=0.7,<0.11", "pycocotools>=2.0.8", "pytest>=8"],
+        "serving": ["tornado>=6.5.4,<7"],
+        "app": ["gradio>=5,<7"],
+        "notebook": ["nbclient>=0.10,<0.11", "ipykernel>=6.29,<8"],
+        "benchmarks": ["matplotlib>=3.9,<4"],
+        "test": [
+            "jax>=0.7,<0.11",
+            "matplotlib>=3.9,<4",
+            "pillow>=10",
+            "pycocotools>=2.0.8",
+            "pytest>=8",
+            "tensorflow-serving-api>=2.21,<2.22",
+            "tornado>=6.5.4,<7",
+        ],
         "lint": ["ruff==0.17.6"],
     },
 )

@@ -7,6 +7,7 @@ the last checkpoint, whatever stopped the run. With TF_CONFIG set, the same
 command on every machine trains on all of them.
 """
 
+import os
 import sys
 
 import keras
@@ -17,11 +18,13 @@ from keras_vas import (
     CSTM,
     checkpoint,
     errors,
+    fine_tuning,
     losses,
     optimization,
     run_directory,
     training,
     training_panel,
+    weights,
 )
 from keras_vas.data import (
     pipeline,
@@ -77,6 +80,7 @@ flags.DEFINE_enum("fusion", "lgfs", ["lgfs", "add", "max"], "")
 flags.DEFINE_list("cmam_stages", ["1", "2", "3", "4", "5"], "May be empty.")
 flags.DEFINE_enum("coordinate_fusion", "conv", ["conv", "linear"], "")
 flags.DEFINE_enum("gate", "residual", ["residual", "centred"], "")
+flags.DEFINE_enum("sentence", "mean", ["mean", "last"], "For the decoder.")
 flags.DEFINE_float("width", 1.0, "Multiplies the channels of all layers.")
 flags.DEFINE_integer("decoder_channels", 256, "", lower_bound=1)
 flags.DEFINE_integer("key_channels", 256, "", lower_bound=1)
@@ -86,8 +90,26 @@ flags.DEFINE_string(
     "word_vectors", None, "GloVe text file, or .npz of words and vectors."
 )
 flags.DEFINE_boolean("train_embeddings", False, "Train the word vectors.")
+flags.DEFINE_string(
+    "vocabulary",
+    None,
+    "vocabulary.txt of tfrecords/build_vocabulary.py; without it, the words of "
+    "the training sentences.",
+)
 
-flags.DEFINE_boolean("freeze_encoders", False, "Train the decoder alone.")
+flags.DEFINE_string(
+    "spatial_weights",
+    None,
+    "Pretrained weights to begin with: imagenet, a name that "
+    "`python -m keras_vas.weights list` shows, a file, or a run.",
+)
+flags.DEFINE_string(
+    "temporal_weights", None, "The same, temporal: kinetics400, ..."
+)
+flags.DEFINE_enum(
+    "freeze", "none", list(fine_tuning.FROZEN),
+    "What keeps its first weights, and batch statistics.",
+)  # fmt: skip
 flags.DEFINE_string("spatial_run", None, "Run whose spatial encoder to take.")
 flags.DEFINE_string("temporal_run", None, "The same, temporal.")
 flags.DEFINE_string("init_run", None, "Run whose weights to begin with.")
@@ -95,15 +117,27 @@ flags.DEFINE_string("init_run", None, "Run whose weights to begin with.")
 flags.DEFINE_boolean(
     "group_queries", False, "Keep the sentences of a frame in one batch."
 )
+flags.DEFINE_integer(
+    "sentences_per_clip", 1,
+    "Of each clip of a batch; with more than 1 an epoch has each frame once.",
+    lower_bound=1,
+)  # fmt: skip
 flags.DEFINE_float("flip", 0.5, "Chance of a flip, left and right swapped.")
 flags.DEFINE_float("crop", 0.0, "Largest share of a side cut off.")
 flags.DEFINE_float("colour", 0.0, "Largest change of brightness, contrast.")
 flags.DEFINE_float("word_dropout", 0.0, "Chance that a word is not known.")
+flags.DEFINE_float(
+    "pair", 0.0, "Chance that another clip is put beside the sample's."
+)
 flags.DEFINE_boolean("skip_corrupt", False, "Leave corrupt records out.")
 flags.DEFINE_float(
     "validation_fraction", 0.1,
     "Share of the training videos that chooses the best checkpoint; 0: none, "
     "the training metrics choose.", lower_bound=0.0, upper_bound=0.9,
+)  # fmt: skip
+flags.DEFINE_list(
+    "validation_videos", [],
+    "Training videos that choose instead, patterns such as *_bus.",
 )  # fmt: skip
 flags.DEFINE_integer(
     "checkpoint_steps", 200, "Steps between checkpoints, 0: epochs alone.",
@@ -114,10 +148,10 @@ flags.DEFINE_boolean("deterministic", True, "The same weights every time.")
 
 _MODEL_FLAGS = (
     "encoders", "spatial_backbone", "temporal_backbone", "fusion",
-    "coordinate_fusion", "gate", "width", "decoder_channels", "key_channels",
-    "text_channels", "embedding_dim", "train_embeddings",
+    "coordinate_fusion", "gate", "sentence", "width", "decoder_channels",
+    "key_channels", "text_channels", "embedding_dim", "train_embeddings",
 )  # fmt: skip
-_AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout")
+_AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout", "pair")
 
 
 def main(_):
@@ -132,19 +166,28 @@ def main(_):
     )
     _checked(transforms.check_size, FLAGS.frame_height, FLAGS.frame_width)
     replicas = strategy.num_replicas_in_sync
-    if FLAGS.batch_size % replicas:
+    clips = replicas * FLAGS.sentences_per_clip
+    if FLAGS.batch_size % clips:
         raise errors.UserError(
             f"--batch_size={FLAGS.batch_size} does not divide among "
-            f"{replicas} devices; give a multiple of it"
+            f"{replicas} devices with {FLAGS.sentences_per_clip} sentences a "
+            f"clip; give a multiple of {clips}"
         )
 
     index = _read_index()
-    train_index, validation_index = training_split.set_aside_videos(
-        index, FLAGS.validation_fraction, FLAGS.seed
-    )
+    if FLAGS.validation_videos:
+        train_index, validation_index = training_split.set_aside_named(
+            index, FLAGS.validation_videos
+        )
+    else:
+        train_index, validation_index = training_split.set_aside_videos(
+            index, FLAGS.validation_fraction, FLAGS.seed
+        )
     plan = training.Plan(
         epochs=FLAGS.epochs,
-        steps_per_epoch=pipeline.steps_per_epoch(train_index, FLAGS.batch_size),
+        steps_per_epoch=pipeline.steps_per_epoch(
+            train_index, FLAGS.batch_size, FLAGS.sentences_per_clip
+        ),
         batch_size=FLAGS.batch_size,
         checkpoint_steps=FLAGS.checkpoint_steps,
     )
@@ -161,7 +204,7 @@ def main(_):
 
     with strategy.scope():
         model = _model(vocabulary, synchronized=replicas > 1)
-        training.set_statistics_momentum(model, FLAGS.statistics_momentum)
+        fine_tuning.set_statistics_momentum(model, FLAGS.statistics_momentum)
         _initialise(model, vocabulary)
         steps = optimization.DistributedSteps(
             strategy,
@@ -170,6 +213,7 @@ def main(_):
             batch_size=FLAGS.batch_size,
             loss=FLAGS.loss,
             positive_weight=FLAGS.positive_weight,
+            sentences_per_clip=FLAGS.sentences_per_clip,
         )
     if training.is_chief(strategy):
         if not started:
@@ -200,6 +244,7 @@ def main(_):
             seed=FLAGS.seed,
             start_step=start_step,
             group_queries=FLAGS.group_queries,
+            sentences_per_clip=FLAGS.sentences_per_clip,
             augmentation=augmentation,
             **training.share(context),
         )
@@ -255,26 +300,42 @@ def _read_index():
 
 
 def _vocabulary(index):
-    """That of the runs which weights are taken from, or a new one."""
-    runs = [
-        run
+    """That of the runs which weights are taken from, a file, or a new one."""
+    sources = {
+        run: checkpoint.load_vocabulary(run)
         for run in (FLAGS.init_run, FLAGS.spatial_run, FLAGS.temporal_run)
         if run
-    ]
-    if not runs:
-        texts = training_split.sentences(index)
-        vocabulary = Vocabulary.build(texts)
-        for line in sentence_warnings(texts, vocabulary):
-            print(line)
-        return vocabulary
-    vocabularies = [checkpoint.load_vocabulary(run) for run in runs]
-    for run, vocabulary in zip(runs, vocabularies, strict=True):
-        if vocabulary.words != vocabularies[0].words:
+    }
+    initialised = bool(sources) or bool(FLAGS.word_vectors)
+    if FLAGS.vocabulary:
+        sources[FLAGS.vocabulary] = _vocabulary_file(FLAGS.vocabulary)
+    texts = training_split.sentences(index)
+    known = Vocabulary.build(texts)
+    (first, vocabulary), *others = sources.items() or [(None, known)]
+    for other, theirs in others:
+        if theirs.words != vocabulary.words:
             raise errors.UserError(
-                f"{run} has another vocabulary than {runs[0]}; train both on "
-                "the same records"
+                f"{other} has another vocabulary than {first}; all must be "
+                "trained with the same words"
             )
-    return vocabularies[0]
+    for line in sentence_warnings(texts, vocabulary):
+        print(line)
+    unseen = set(vocabulary.words) - set(known.words)
+    if unseen and not initialised:
+        raise errors.UserError(
+            f"{len(unseen)} words of {FLAGS.vocabulary} are in no training "
+            "sentence and would keep random vectors; give --word_vectors"
+        )
+    return vocabulary
+
+
+def _vocabulary_file(path):
+    if not os.path.isfile(path):
+        raise errors.UserError(
+            f"there is no vocabulary file {path}; write one with "
+            "tfrecords/build_vocabulary.py"
+        )
+    return Vocabulary.load(path)
 
 
 def _model(vocabulary, synchronized):
@@ -307,12 +368,38 @@ def _initialise(model, vocabulary):
             f"{len(vocabulary.words)} words"
             + (f": {', '.join(missing[:10])} ..." if missing else "")
         )
+    _assign_pretrained(model)
     if FLAGS.init_run:
         checkpoint.assign_model(model, FLAGS.init_run)
     runs = {"spatial_": FLAGS.spatial_run, "temporal_": FLAGS.temporal_run}
     checkpoint.assign_encoders(model, {k: v for k, v in runs.items() if v})
-    if FLAGS.freeze_encoders:
-        training.freeze_encoders(model)
+    fine_tuning.freeze(model, FLAGS.freeze)
+
+
+def _assign_pretrained(model):
+    for encoder in ("spatial", "temporal"):
+        what = FLAGS[f"{encoder}_weights"].value
+        if not what:
+            continue
+        other = "init_run" if FLAGS.init_run else f"{encoder}_run"
+        if FLAGS[other].value:
+            raise errors.UserError(
+                f"--{encoder}_weights and --{other} both say where the "
+                f"{encoder} encoder begins; give one of them"
+            )
+        if FLAGS.encoders not in (encoder, "both"):
+            raise errors.UserError(
+                f"--{encoder}_weights needs a {encoder} encoder; "
+                f"--encoders={FLAGS.encoders} has none"
+            )
+        if checkpoint.best_path(what).is_file():
+            count = checkpoint.assign_backbone(model, encoder, what)
+            print(f"{encoder} encoder: {count} arrays of {what}")
+            continue
+        backbone = FLAGS[f"{encoder}_backbone"].value
+        found = weights.load(what, backbone)
+        weights.assign(model, f"{encoder}_backbone", found)
+        print(f"{encoder} encoder: {len(found.trunk)} arrays of {found.source}")
 
 
 def _optimizer(model, plan):

@@ -20,7 +20,6 @@ import keras
 import numpy as np
 
 from keras_vas import files
-from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.models.segmenter import CSTM
 
@@ -212,6 +211,9 @@ def load_vocabulary(run):
     path = pathlib.Path(run) / "vocabulary.txt"
     if not path.is_file():
         raise UserError(f"{run} is no whole run: there is no {path}")
+    # Brings TensorFlow in, which writing a run does without.
+    from keras_vas.data.vocabulary import Vocabulary
+
     return Vocabulary.load(path)
 
 
@@ -219,6 +221,27 @@ def assign_model(model, run):
     """Gives `model` all weights of the best checkpoint of `run`."""
     arrays, _ = load(best_path(run))
     assign(model_variables(model), arrays, best_path(run))
+
+
+def assign_backbone(model, encoder, run):
+    """Gives `model` the backbone of a run, without text encoder and CMAMs.
+
+    Args:
+        model: a `CSTM` with the encoder.
+        encoder: `"spatial"` or `"temporal"`.
+        run: a directory with `checkpoints/best.npz`.
+
+    Returns:
+        How many arrays were assigned.
+
+    Raises:
+        UserError: the run's backbone has another architecture or width.
+    """
+    prefix = f"{encoder}_backbone"
+    variables = _within(model_variables(model), prefix)
+    arrays, _ = load(best_path(run))
+    assign(variables, _within(arrays, prefix), best_path(run))
+    return len(variables)
 
 
 def assign_encoders(model, runs):

@@ -5,6 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vas.losses import segmentation_loss
+from keras_vas.models import sentence_split
 
 SCHEDULES = ("step", "cosine")
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
@@ -223,13 +224,26 @@ class DistributedSteps:
         batch_size: global batch size.
         loss: `kind` of `losses.segmentation_loss`.
         positive_weight: see `losses.segmentation_loss`.
+        sentences_per_clip: how many sentences each clip of a training batch
+            has; what needs no sentence is computed once for them all.
     """
 
     def __init__(
-        self, strategy, model, optimizer, *, batch_size, loss, positive_weight
+        self,
+        strategy,
+        model,
+        optimizer,
+        *,
+        batch_size,
+        loss,
+        positive_weight,
+        sentences_per_clip=1,
     ):
         self.strategy = strategy
         self.model = model
+        self.sentences_per_clip = sentences_per_clip
+        if sentences_per_clip > 1:
+            self._clip_model, self._sentence_model = sentence_split.split(model)
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.loss = loss
@@ -283,8 +297,19 @@ class DistributedSteps:
         return self._gather(table, batch["sample"])
 
     def _forward(self, batch, training):
-        inputs = {"frames": batch["frames"], "tokens": batch["tokens"]}
-        outputs = self.model(inputs, training=training)
+        frames, tokens = batch["frames"], batch["tokens"]
+        if training and self.sentences_per_clip > 1:
+            clip = self._clip_model({"frames": frames}, training=True)
+            shared = {
+                name: tf.repeat(x, self.sentences_per_clip, axis=0)
+                for name, x in clip.items()
+            }
+            outputs = self._sentence_model(
+                {**shared, "tokens": tokens}, training=True
+            )
+        else:
+            inputs = {"frames": frames, "tokens": tokens}
+            outputs = self.model(inputs, training=training)
         return {name: tf.cast(x, tf.float32) for name, x in outputs.items()}
 
     def _losses(self, outputs, batch):

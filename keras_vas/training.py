@@ -9,7 +9,6 @@ import dataclasses
 import json
 import os
 
-import keras
 import numpy as np
 import tensorflow as tf
 import tqdm
@@ -60,36 +59,6 @@ def share(context):
         "workers": workers,
         "replicas": context.num_replicas_in_sync // workers,
     }
-
-
-def freeze_encoders(model):
-    """Freezes word vectors and encoders, batch statistics included.
-
-    What is left to train is the decoder.
-
-    Args:
-        model: `CSTM`; its layers named `spatial_...` and `temporal_...`.
-    """
-    for layer in model.layers:
-        if layer.name.startswith(
-            (*checkpoint.ENCODERS, checkpoint.WORD_VECTORS)
-        ):
-            layer.trainable = False
-
-
-def set_statistics_momentum(model, momentum):
-    """Sets how slowly batch normalization's moving statistics follow.
-
-    With a momentum of 0.99, training for less than about 500 steps leaves
-    them behind the weights, and inference worse than training.
-
-    Args:
-        model: `CSTM`, before its first training step.
-        momentum: float in [0, 1).
-    """
-    for layer in model._flatten_layers():
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = momentum
 
 
 def report_finished(run, plan):

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vas import optimization, training
+from keras_vas import fine_tuning, optimization, training
 
 BATCH = 4
 SAMPLES = 8
@@ -87,7 +87,7 @@ def trainer(
     with strategy.scope():
         network = model(synchronized=replicas > 1)
         if frozen:
-            training.freeze_encoders(network)
+            fine_tuning.freeze(network, "encoders")
         optimizer = optimization.Adam(
             network.trainable_variables,
             optimization.LearningRate(0.003, "step", 4, 2),

@@ -207,12 +207,39 @@ def test_lgfs_equals_equations_7_and_8():
     np.testing.assert_allclose(weight_s + weight_t, 1.0)
 
 
+@pytest.mark.parametrize("size", [(4, 6), (1, 1), (2, 1)])
+def test_sentence_convolution_is_that_of_a_concatenation(size):
+    generator = np.random.default_rng(3)
+    feature = generator.normal(size=(2, *size, CHANNELS)).astype("float32")
+    sentence = generator.normal(size=(2, TEXT)).astype("float32")
+    kernel = generator.normal(size=(3, 3, CHANNELS + TEXT, 5))
+    kernel = kernel.astype("float32")
+    everywhere = np.broadcast_to(sentence[:, None, None], (2, *size, TEXT))
+    expected = ops.conv(
+        np.concatenate([feature, everywhere], -1), kernel, padding="same"
+    )
+    convolved = ops.conv(feature, kernel[:, :, :CHANNELS], padding="same")
+    layer = layers.SentenceConvolution()
+    layer.build(convolved.shape, sentence.shape)
+    layer.set_weights([kernel[:, :, CHANNELS:]])
+    np.testing.assert_allclose(layer(convolved, sentence), expected, atol=1e-5)
+
+
 def test_sentence_mean_leaves_padding_out():
     words = np.arange(24, dtype="float32").reshape(2, 3, 4)
     mask = np.array([[True, True, False], [False, False, False]])
     result = layers.SentenceMean()(words, mask)
     np.testing.assert_allclose(result[0], (words[0, 0] + words[0, 1]) / 2)
     np.testing.assert_array_equal(result[1], np.zeros(4))
+
+
+def test_last_word_is_the_one_before_the_padding():
+    words = np.arange(36, dtype="float32").reshape(3, 3, 4)
+    mask = np.array([[True, True, False], [False] * 3, [True] * 3])
+    result = layers.LastWord()(words, mask)
+    np.testing.assert_array_equal(result[0], words[0, 1])
+    np.testing.assert_array_equal(result[1], np.zeros(4))
+    np.testing.assert_array_equal(result[2], words[2, 2])
 
 
 def test_frame_scaling():
@@ -228,7 +255,9 @@ def test_frame_scaling():
 CALLS = {
     layers.CMAM: ({"key_channels": KEYS}, ("visual", "words", "mask")),
     layers.Coordinates: ({}, ("visual",)),
+    layers.LastWord: ({}, ("words", "mask")),
     layers.LGFS: ({}, ("visual", "visual", "sentence")),
+    layers.SentenceConvolution: ({}, ("visual", "sentence")),
     layers.SentenceMean: ({}, ("words", "mask")),
     layers.FrameScaling: ({}, ("frames",)),
 }

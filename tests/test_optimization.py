@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vas.optimization import Adam, LearningRate
+from keras_vas import CSTM
+from keras_vas.optimization import Adam, DistributedSteps, LearningRate
 
 
 def constant(rate):
@@ -104,3 +105,53 @@ def test_loss_scale_halves_on_overflow_and_that_step_changes_nothing():
     apply(scaled)
     assert float(optimizer.scale()) == 2.0**15
     assert optimizer.state["good_steps"].numpy() == 0
+
+
+def test_sentences_that_share_a_clip_train_alike():
+    """Shared frames give the update that repeated frames give."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (3, 8, 64, 64, 3), np.uint8)
+    batch = {
+        "tokens": rng.integers(1, 9, (6, 20)).astype(np.int32),
+        "mask": rng.integers(0, 2, (6, 64, 64, 1)).astype(np.float32),
+        "sample": np.arange(6),
+    }
+    results = []
+    for sentences in (1, 2):
+        keras.utils.set_random_seed(3)
+        model = CSTM(
+            vocabulary_size=9, width=0.125, decoder_channels=64,
+            cmam_stages=(4, 5), coordinate_fusion="linear",
+            encoders="spatial",
+        )  # fmt: skip
+        steps = DistributedSteps(
+            tf.distribute.get_strategy(),
+            model,
+            Adam(
+                model.trainable_variables,
+                constant(0.001),
+                clip_norm=1.0,
+            ),
+            batch_size=6,
+            loss="bce",
+            positive_weight=1.5,
+            sentences_per_clip=sentences,
+        )
+        clips = frames if sentences == 2 else frames.repeat(2, axis=0)
+        table, _, norm = steps.train({"frames": tf.constant(clips)} | {
+            name: tf.constant(value) for name, value in batch.items()
+        })  # fmt: skip
+        statistics = {
+            v.path: v.numpy()
+            for v in model.variables
+            if v.path.endswith("moving_mean")
+        }
+        results.append((table.numpy(), float(norm), statistics))
+    (table, norm, means), (shared_table, shared_norm, shared_means) = results
+    np.testing.assert_allclose(shared_table[:, 0], table[:, 0], rtol=1e-3)
+    np.testing.assert_allclose(shared_table[:, 1:], table[:, 1:], atol=9)
+    np.testing.assert_allclose(shared_norm, norm, rtol=1e-2)
+    assert means.keys() == shared_means.keys()
+    assert len(means) > 90
+    for path, mean in means.items():
+        np.testing.assert_allclose(shared_means[path], mean, atol=1e-4)

@@ -1,5 +1,6 @@
 """Tests of `keras_vas.data.pipeline`, on records that the tests write."""
 
+import dataclasses
 import itertools
 import os
 
@@ -52,7 +53,17 @@ def convert(video_id, split):
     return records.Conversion([annotated_frame(video_id, split)])
 
 
-def write(folder):
+def convert_with_own_words(video_id, split):
+    frame = annotated_frame(video_id, split)
+    word = video_id.replace("-", "")
+    queries = tuple(
+        schema.Query(f"{word} {i}", query.actor)
+        for i, query in enumerate(frame.queries)
+    )
+    return records.Conversion([dataclasses.replace(frame, queries=queries)])
+
+
+def write(folder, convert=convert):
     videos = [f"{kind}-{n}" for n, kind in enumerate(3 * list(SIZES))]
     records.write_dataset(
         folder,
@@ -315,10 +326,15 @@ def test_crop_keeps_the_target(index, vocabulary):
     assert grown > 3
 
 
-def video_number(pixel):
-    """The video whose blue in the first frame, 10 n + frame, it is."""
+def video_numbers(clip):
+    """The videos of the left and of the right half of a clip.
+
+    The blue of a first frame is 10 n + frame, but for the noise of JPEG.
+    """
     blue = [10 * n + 4 * (n % 2) for n in range(9)]
-    return int(np.argmin(np.abs(np.array(blue) - pixel[2])))
+    halves = np.split(clip[0, HEIGHT // 2, :, 2].astype(int), 2)
+    seen = [np.median(half[half > 0]) if half.any() else 0 for half in halves]
+    return [int(np.argmin(np.abs(np.array(blue) - value))) for value in seen]
 
 
 def test_a_pair_is_made_only_where_the_sentence_still_means_one(
@@ -341,9 +357,7 @@ def test_a_pair_is_made_only_where_the_sentence_still_means_one(
             # nowhere in a record whose number is no multiple of 3.
             assert text == TEXTS[2]
             own = int(frame.video_id.split("-")[1])
-            row = other["frames"][i, 0, HEIGHT // 2]
-            numbers = [video_number(row[WIDTH // 4]),
-                       video_number(row[3 * WIDTH // 4])]  # fmt: skip
+            numbers = video_numbers(other["frames"][i])
             assert own in numbers
             side = numbers.index(own)
             assert numbers[1 - side] % 3
@@ -354,6 +368,90 @@ def test_a_pair_is_made_only_where_the_sentence_still_means_one(
             sides.add(side)
     assert sides == {0, 1}
     assert same > 40
+
+
+def test_sentences_of_a_clip_share_its_frames(index, vocabulary):
+    """Each record once an epoch, with drawn sentences of its own."""
+    shared = training(
+        index, vocabulary, batch_size=6, epochs=2, sentences_per_clip=2
+    )
+    assert shared.element_spec["frames"].shape[0] == 3
+    batches = take(shared)
+    assert len(batches) == 2 * pipeline.steps_per_epoch(index, 6, 2) == 6
+    plain = {
+        int(sample): (batch["frames"][i], batch["mask"][i], batch["tokens"][i])
+        for batch in take(
+            pipeline.evaluation_dataset(
+                index, vocabulary, height=HEIGHT, width=WIDTH, batch_size=3
+            )
+        )
+        for i, sample in enumerate(batch["sample"])
+    }
+    records_seen, pairs_seen = [], set()
+    for batch in batches:
+        for i, sample in enumerate(batch["sample"]):
+            frames, mask, tokens = plain[int(sample)]
+            np.testing.assert_array_equal(batch["frames"][i // 2], frames)
+            np.testing.assert_array_equal(batch["mask"][i], mask)
+            np.testing.assert_array_equal(batch["tokens"][i], tokens)
+        one, other = batch["sample"][::2], batch["sample"][1::2]
+        assert np.all(one != other)
+        pairs_seen |= set(zip(one.tolist(), other.tolist(), strict=True))
+        records_seen += index.sample_records[one].tolist()
+        np.testing.assert_array_equal(
+            index.sample_records[one], index.sample_records[other]
+        )
+    assert sorted(records_seen) == sorted(2 * list(range(9)))
+    assert len(pairs_seen) > 9
+
+
+def test_more_sentences_than_a_record_has_are_repeated(index, vocabulary):
+    batches = take(
+        training(
+            index, vocabulary, batch_size=4, epochs=1, sentences_per_clip=4
+        )
+    )
+    assert len(batches) == 9
+    for batch in batches:
+        record = index.sample_records[batch["sample"][0]]
+        count = index.queries[record]
+        assert len(set(batch["sample"].tolist())) == count
+    with pytest.raises(ValueError, match="must divide the batch"):
+        training(index, vocabulary, sentences_per_clip=3)
+
+
+def test_a_shared_pair_asks_about_both_sides(tmp_path):
+    """Half of the sentences mean the one record, half the other."""
+    index = write(tmp_path, convert_with_own_words)
+    words = [f"{kind}{n}" for n, kind in enumerate(3 * list(SIZES))]
+    vocabulary = Vocabulary.build([*words, "0 1 2"])
+    pair = transforms.Augmentation(pair=1.0)
+    batches = take(
+        training(
+            index, vocabulary, batch_size=4, epochs=5, sentences_per_clip=2,
+            augmentation=pair,
+        )
+    )  # fmt: skip
+    mixed = 0
+    for batch in batches:
+        for clip in range(2):
+            rows = slice(2 * clip, 2 * clip + 2)
+            one, other = index.sample_records[batch["sample"][rows]]
+            if one == other:
+                continue
+            mixed += 1
+            masks = batch["mask"][rows, ..., 0]
+            sides = masks.reshape(2, HEIGHT, 2, WIDTH // 2).sum((1, 3)) > 0
+            # Each on one side, not on the same.
+            np.testing.assert_array_equal(sides.sum(1), [1, 1])
+            np.testing.assert_array_equal(sides.sum(0), [1, 1])
+            numbers = [
+                int(index.keys[record].split("/")[1].split("-")[1])
+                for record in (one, other)
+            ]
+            found = video_numbers(batch["frames"][clip])
+            assert [found[side] for side in sides.argmax(1)] == numbers
+    assert mixed > 20
 
 
 def test_augmentation_differs_between_epochs(index, vocabulary):

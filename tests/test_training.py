@@ -8,7 +8,13 @@ import pytest
 import small_model
 import tensorflow as tf
 
-from keras_vas import CSTM, checkpoint, optimization, training
+from keras_vas import (
+    CSTM,
+    checkpoint,
+    fine_tuning,
+    optimization,
+    training,
+)
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 
@@ -103,7 +109,7 @@ def test_frozen_encoder_does_not_change(tmp_path):
 
 def test_freezing_cstm_leaves_the_decoder():
     model = CSTM(vocabulary_size=9, width=0.125, train_embeddings=True)
-    training.freeze_encoders(model)
+    fine_tuning.freeze(model, "encoders")
     trained = [variable.path for variable in model.trainable_variables]
     assert len(trained) > 20
     assert all(path.startswith("decoder_") for path in trained)
@@ -115,6 +121,23 @@ def test_freezing_cstm_leaves_the_decoder():
     ]
     assert len(encoder) > 150
     assert not any(layer.trainable for layer in encoder)
+
+
+def test_freezing_the_backbones_leaves_text_cmams_and_decoder():
+    model = CSTM(vocabulary_size=9, width=0.125)
+    fine_tuning.freeze(model, "backbones")
+    trained = {
+        variable.path.split("/")[0] for variable in model.trainable_variables
+    }
+    assert not any("backbone" in name for name in trained)
+    for part in (
+        "spatial_text_gru",
+        "temporal_cmam_1",
+        "decoder_head_1_conv_1",
+    ):
+        assert part in trained
+    frozen = {variable.path for variable in model.non_trainable_variables}
+    assert sum("backbone" in path for path in frozen) > 400
 
 
 def test_resumes_within_an_epoch(tmp_path):
@@ -198,7 +221,7 @@ def test_cstm_learns_eight_samples_by_heart(tmp_path):
     }
     with strategy.scope():
         model = CSTM(**config, deep_supervision=True)
-        training.set_statistics_momentum(model, 0.9)
+        fine_tuning.set_statistics_momentum(model, 0.9)
         rate = optimization.LearningRate(4e-3, "cosine", 150, 1, 10)
         steps = optimization.DistributedSteps(
             strategy,

@@ -1,11 +1,11 @@
 """Features of two encoders to a mask (section 3.3)."""
 
 import keras
-from keras import ops
 
 from keras_vas.backbones import STAGES
 from keras_vas.layers.coordinates import Coordinates
 from keras_vas.layers.lgfs import LGFS
+from keras_vas.layers.sentence_convolution import SentenceConvolution
 
 FUSIONS = ("add", "max", "lgfs")
 
@@ -86,16 +86,13 @@ def upsampling(name, dtype=None):
 
 
 def _lateral(feature, sentence, channels, name, synchronized):
-    parts = [feature, Coordinates(name=f"{name}_coordinates")(feature)]
-    if sentence is not None:
-        # Not a sum: keras.ops.add takes (1, C, W, 1) + (1, 1, 1, C) for a
-        # bias of the second axis.
-        everywhere = ops.ones_like(feature[..., :1])
-        parts.append(everywhere * sentence[:, None, None, :])
-    x = keras.layers.Concatenate(name=f"{name}_concat")(parts)
+    located = [feature, Coordinates(name=f"{name}_coordinates")(feature)]
+    x = keras.layers.Concatenate(name=f"{name}_concat")(located)
     x = keras.layers.Conv2D(
         channels, 3, padding="same", use_bias=False, name=f"{name}_conv"
     )(x)
+    if sentence is not None:
+        x = SentenceConvolution(name=f"{name}_sentence")(x, sentence)
     x = keras.layers.BatchNormalization(
         synchronized=synchronized, name=f"{name}_bn"
     )(x)

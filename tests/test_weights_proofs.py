@@ -1,0 +1,260 @@
+"""Ported weights do in our networks what they do in the published ones."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import published_weights as published
+import pytest
+
+from keras_vas import weights
+from keras_vas.errors import UserError
+from keras_vas.weights import graph_pairs, networks, porting, proofs, tfjs
+
+
+def stock(architecture):
+    """The network of keras.applications with statistics that matter."""
+    keras.utils.set_random_seed(1)
+    make = {
+        "inception_v3": keras.applications.InceptionV3,
+        "resnet50": keras.applications.ResNet50,
+    }[architecture]
+    model = make(weights=None, include_top=False, input_shape=(None, None, 3))
+    rng = np.random.default_rng(2)
+    for variable in model.weights:
+        if variable.name in ("gamma", "moving_variance"):
+            variable.assign(rng.uniform(0.5, 1.5, variable.shape))
+        elif variable.name != "kernel":
+            variable.assign(rng.normal(0, 0.2, variable.shape))
+    return model
+
+
+def same_padded(model):
+    """The network again with SAME padding, with the same weights."""
+
+    def again(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Conv2D | keras.layers.MaxPooling2D):
+            config["padding"] = "same"
+        return type(layer).from_config(config)
+
+    copy = keras.models.clone_model(model, clone_function=again)
+    for layer in model.layers:
+        if layer.variables:
+            copy.get_layer(layer.name).set_weights(layer.get_weights())
+    return copy
+
+
+def stage_outputs(model, architecture, frames):
+    """Outputs of the five stages of a network of keras.applications."""
+    if architecture == "resnet50":
+        ends = [
+            model.get_layer(name).output
+            for name in (
+                "conv1_relu", "conv2_block3_out", "conv3_block4_out",
+                "conv4_block6_out", "conv5_block3_out",
+            )
+        ]  # fmt: skip
+    else:
+        pools = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, keras.layers.MaxPooling2D)
+        ]
+        ends = [pool.input for pool in pools[:2]]
+        ends += [model.get_layer(f"mixed{i}").output for i in (2, 7, 10)]
+    return run(keras.Model(model.inputs, ends), frames)
+
+
+def run(model, frames):
+    outputs = model(frames.astype("float32"), training=False)
+    return [keras.ops.convert_to_numpy(output) for output in outputs]
+
+
+def assert_stages_equal(ported, reference, frames):
+    ours = networks.build(ported.architecture)
+    weights.assign(ours, networks.PREFIX, ported)
+    found = run(ours, frames)
+    expected = stage_outputs(reference, ported.architecture, frames)
+    assert len(found) == len(expected) == 5
+    for stage, (a, b) in enumerate(zip(found, expected, strict=True), 1):
+        assert a.shape == b.shape
+        assert np.abs(b).max() > 1e-3
+        np.testing.assert_allclose(
+            a, b, atol=1e-4 * np.abs(b).max(), rtol=0, err_msg=f"stage {stage}"
+        )
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 3))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "suffix"),
+    [("inception_v3", ".h5"), ("resnet50", ".weights.h5")],
+)
+def test_stages_equal_those_of_keras_applications(
+    architecture, suffix, tmp_path, frames
+):
+    model = stock(architecture)
+    path = tmp_path / f"stock{suffix}"
+    (model.save if suffix == ".h5" else model.save_weights)(path)
+    ported = porting.read(path, architecture)
+    assert len(ported.arrays) == len(model.weights)
+    if architecture == "inception_v3":
+        model = same_padded(model)
+    assert_stages_equal(ported, model, frames)
+
+
+def test_verify_notices_two_layers_of_one_shape_swapped(tmp_path):
+    path = tmp_path / "stock.h5"
+    stock("inception_v3").save(path)
+    ported = porting.read(path, "inception_v3")
+    lines = list(proofs.verify(ported))
+    assert len(lines) == 1
+    assert lines[0].startswith("stages 1 to 5 differ")
+    swapped = dict(ported.arrays)
+    one, other = (
+        f"Mixed_5c_Branch_{branch}_Conv2d_0a_1x1_conv/kernel"
+        for branch in (0, 2)
+    )
+    swapped[one], swapped[other] = swapped[other], swapped[one]
+    with pytest.raises(UserError, match="stages differ"):
+        list(proofs.verify(dataclasses.replace(ported, arrays=swapped)))
+
+
+def test_resnet_in_the_file_of_a_whole_keras_model(tmp_path):
+    model = stock("resnet50")
+    model.save(tmp_path / "stock.h5")
+    found = porting.read(tmp_path / "stock.h5", "resnet50").arrays
+    assert len(found) == len(model.weights) == 318
+    for layer in model.layers:
+        for variable in layer.variables:
+            np.testing.assert_array_equal(
+                found[f"{layer.name}/{variable.name}"], variable.numpy()
+            )
+
+
+def test_tfjs_network_is_ported_by_its_graph(tmp_path, frames):
+    model = stock("inception_v3")
+    scramble = np.random.default_rng(3).permutation(len(model.layers))
+    names = {
+        layer.name: f"layer_{number}"
+        for layer, number in zip(model.layers, scramble, strict=True)
+    }
+    makers = {id(layer.output): layer.name for layer in model.layers}
+    layers = [
+        (
+            names[layer.name],
+            type(layer).__name__,
+            []
+            if isinstance(layer, keras.layers.InputLayer)
+            else [
+                names[makers[id(tensor)]]
+                for tensor in keras.tree.flatten(layer.input)
+            ],
+        )
+        for layer in model.layers
+    ]
+    last = names[model.layers[-1].name]
+    layers += [("other", "Dense", [last])]
+    arrays = {
+        f"{names[layer.name]}/{variable.name}": variable.numpy()
+        for layer in model.layers
+        for variable in layer.variables
+    }
+    rng = np.random.default_rng(4)
+    order = rng.permutation(list(arrays))
+    meant = published.write_tfjs(
+        tmp_path / "network",
+        [layers[i] for i in rng.permutation(len(layers))],
+        {name: arrays[name] for name in order}
+        | {"other/kernel": np.ones((4, 2)), "other/bias": np.ones(2)},
+    )
+    ported = porting.read(tmp_path / "network", "inception_v3")
+    assert len(ported.arrays) == len(arrays) == 376
+    for layer in model.layers:
+        for variable in layer.variables:
+            variable.assign(meant[f"{names[layer.name]}/{variable.name}"])
+    assert_stages_equal(ported, same_padded(model), frames)
+
+
+def test_network_with_a_layer_of_another_kind_is_refused():
+    ours = {"in": ("InputLayer", ()), "a": ("Conv2D", ("in",))}
+    theirs = {"x": ("InputLayer", ()), "y": ("Dense", ("x",))}
+    ours, theirs = (
+        {name: graph_pairs.Node(*node) for name, node in graph.items()}
+        for graph in (ours, theirs)
+    )
+    with pytest.raises(UserError, match=r"y is a Dense.*a a Conv2D"):
+        graph_pairs.pair(theirs, "y", ours, "a")
+
+
+def test_i3d_plays_cricket(shared_dir):
+    ported = weights.load(
+        shared_dir / "weights" / "i3d_rgb_kinetics400.npz", "i3d"
+    )
+    clip = shared_dir / "samples" / "v_CricketShot_g04_c01_rgb.gif"
+    labels = shared_dir / "weights" / "kinetics400_label_map.txt"
+    assert labels.read_text().splitlines()[proofs.CRICKET] == "playing cricket"
+    found = proofs.probabilities(ported, proofs.read_frames(clip, 40))
+    assert found.shape == (1, 400)
+    found = found[0]
+    assert found.argmax() == proofs.CRICKET
+    assert found[proofs.CRICKET] >= 0.99
+
+
+# Clips of DAVIS and what ImageNet's 1,000 classes have for them.
+CLASSES = {
+    "bear": {294, 295, 296, 297},  # four bears
+    "camel": {354},  # Arabian camel
+    "flamingo": {130},
+    "goat": {348, 349, 350},  # ram, bighorn, ibex
+    "bus": {654, 779, 874},  # minibus, school bus, trolleybus
+    "car-shadow": {436, 468, 479, 511, 656, 661, 751, 817},  # cars
+    "drift-turn": {436, 479, 511, 751, 817},
+    "mallard-fly": {97, 98, 99},  # ducks and goose
+}
+
+
+def test_resnet_names_what_is_in_real_clips(shared_dir):
+    ported = weights.load(
+        shared_dir / "weights" / "resnet50_imagenet_keras_convfp16.npz",
+        "resnet50",
+    )
+    folder = shared_dir / "data" / "a2d_sentences" / "Release" / "clips320H"
+    clips = {name: folder / f"davis_{name}.mp4" for name in CLASSES}
+    seen = {name: clip for name, clip in clips.items() if clip.is_file()}
+    assert len(seen) >= 5
+    frames = [proofs.read_frames(clip, 1)[0] for clip in seen.values()]
+    images = np.stack(frames)
+    found = proofs.probabilities(ported, images).argmax(axis=-1)
+    for name, number in zip(seen, found, strict=True):
+        assert number in CLASSES[name], f"{name} is of class {number}"
+
+
+def test_quantised_inception_by_the_numbers_of_its_layers(shared_dir, frames):
+    """Its layers are numbered in the order in which Keras makes them."""
+    folder = shared_dir / "weights" / "inception_v3_nsfwjs_uint8"
+    ported = weights.load(folder, "inception_v3")
+    arrays, _, _ = tfjs.read(folder)
+    model = stock("inception_v3")
+
+    def number(layer):
+        digits = layer.name.rpartition("_")[2]
+        return int(digits) if digits.isdigit() else 0
+
+    for kind, prefix in (
+        (keras.layers.Conv2D, "conv2d"),
+        (keras.layers.BatchNormalization, "batch_normalization"),
+    ):
+        made = sorted(
+            (layer for layer in model.layers if isinstance(layer, kind)),
+            key=number,
+        )
+        assert len(made) == 94
+        for rank, layer in enumerate(made, 1):
+            for variable in layer.variables:
+                variable.assign(arrays[f"{prefix}_{rank}/{variable.name}"])
+    assert_stages_equal(ported, same_padded(model), frames)
