@@ -2,13 +2,14 @@
 
 `CSTM` is the model of Hui et al., "Collaborative Spatial-Temporal Modeling
 for Language-Queried Video Actor Segmentation", CVPR 2021; `layers` holds its
-two modules, CMAM and LGFS. Both run on every Keras backend.
+two modules, CMAM and LGFS. Both run on every Keras backend. `load` reads a
+trained model that segments videos.
 """
 
 import importlib
 
 __version__ = "0.1.0"
-__all__ = ["CSTM", "layers"]
+__all__ = ["CSTM", "layers", "load"]
 
 
 def __getattr__(name):
@@ -17,4 +18,6 @@ def __getattr__(name):
         return importlib.import_module("keras_vas.models.segmenter").CSTM
     if name == "layers":
         return importlib.import_module("keras_vas.layers")
+    if name == "load":
+        return importlib.import_module("keras_vas.prediction").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

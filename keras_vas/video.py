@@ -1,0 +1,240 @@
+"""Frames from wherever they are: video file, folder, camera, array.
+
+Every source is read from its beginning, one frame at a time, as uint8 RGB
+with a number (from 1) and a time stamp. Nothing but the frame at hand is
+kept.
+"""
+
+import dataclasses
+import pathlib
+import re
+import time
+
+import cv2
+import numpy as np
+
+from keras_vas.errors import UserError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+ARRAY_FPS = 25.0
+MAX_FPS = 60.0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """One frame of a video.
+
+    Attributes:
+        number: counted from 1.
+        time_seconds: since the first frame.
+        image: uint8 RGB `(height, width, 3)`.
+    """
+
+    number: int
+    time_seconds: float
+    image: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Video:
+    """A source of frames; iterate over it to read them.
+
+    Attributes:
+        name: what messages call it.
+        fps: nominal frames per second, above 0.
+        expected_frames: how many frames the source says that it has, which
+            a damaged file may not hold; `None` if it does not say.
+        path: `pathlib.Path` of the file or folder, else `None`.
+        again: whether it can be read more than once.
+    """
+
+    name: str
+    fps: float
+    expected_frames: int | None
+    path: pathlib.Path | None
+    again: bool
+    _read: object
+
+    def __iter__(self):
+        """Yields `Frame`s.
+
+        Raises:
+            UserError: there is no frame, or one differs in size.
+        """
+        first = None
+        for number, (seconds, image) in enumerate(self._read(), 1):
+            image = _rgb(image)
+            first = image if first is None else first
+            if image.shape != first.shape:
+                raise UserError(
+                    f"{self.name}: frame {number} has {_size(image)} pixels "
+                    f"and the first has {_size(first)}; bring all frames to "
+                    "one size"
+                )
+            yield Frame(number, seconds, image)
+        if first is None:
+            raise UserError(
+                f"{self.name} holds no frame that can be read; give a video "
+                "with pictures"
+            )
+
+
+def open_video(source):
+    """Opens whatever holds frames.
+
+    Args:
+        source: path of a video file that OpenCV's FFmpeg reads (mp4, GIF,
+            ...); path of a folder of images, taken in the order of the
+            numbers in their names; number of a camera, int or a string of
+            digits; or frames as an array `(time, height, width[, channels])`
+            or a list of such arrays without time, uint8 with 1 (grey),
+            3 (RGB) or 4 (RGBA; alpha is dropped) channels. Arrays and
+            folders count as 25 frames per second. A `Video` is given back.
+
+    Returns:
+        `Video`.
+
+    Raises:
+        UserError: there is no such file, nothing in it can be read, or the
+            array is of another kind.
+    """
+    if isinstance(source, Video):
+        return source
+    if isinstance(source, np.ndarray | list | tuple):
+        return _array(source)
+    if isinstance(source, int) or re.fullmatch(r"\d+", str(source)):
+        return _camera(int(source))
+    path = pathlib.Path(source)
+    if path.is_dir():
+        return _folder(path)
+    if not path.is_file():
+        raise UserError(f"there is no video {path}; name a file or a folder")
+    return _file(path)
+
+
+def _array(frames):
+    try:
+        frames = np.asarray(frames)
+    except ValueError as error:
+        raise UserError(
+            "the frames differ in size; bring them all to one size"
+        ) from error
+    shape = frames.shape
+    right = len(shape) == 3 or (len(shape) == 4 and shape[3] in (1, 3, 4))
+    if not right or not all(shape) or frames.dtype != np.uint8:
+        raise UserError(
+            "frames must be uint8 of shape (time, height, width, 3), not "
+            f"{frames.dtype} of shape {shape}"
+        )
+    return Video(
+        name="the array",
+        fps=ARRAY_FPS,
+        expected_frames=len(frames),
+        path=None,
+        again=True,
+        _read=lambda: ((i / ARRAY_FPS, x) for i, x in enumerate(frames)),
+    )
+
+
+def _folder(path):
+    files = sorted(
+        (x for x in path.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
+        key=_by_number,
+    )
+    if not files:
+        raise UserError(
+            f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}); name a "
+            "folder of frames"
+        )
+
+    def read():
+        for i, file in enumerate(files):
+            data = np.fromfile(file, np.uint8)
+            image = None
+            if data.size:
+                image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            if image is None:
+                raise UserError(f"{file} is no image that can be read")
+            yield i / ARRAY_FPS, image[..., ::-1]
+
+    return Video(str(path), ARRAY_FPS, len(files), path, True, read)
+
+
+def _by_number(path):
+    """Sort key: 2.png stands before 10.png."""
+    parts = re.split(r"(\d+)", path.name)
+    return [(int(x), x) if x.isdigit() else (-1, x) for x in parts], path.name
+
+
+def _file(path):
+    capture = _capture(path)
+    fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS))
+    count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    capture.release()
+
+    def read():
+        last = -1.0
+        start = None
+        for image, stamp in _captured(_capture(path)):
+            start = stamp if start is None else start
+            seconds = stamp - start
+            if seconds <= last:  # no time stamps, or broken ones
+                seconds = last + 1 / fps
+            last = seconds
+            yield seconds, image
+
+    return Video(str(path), fps, count if count > 0 else None, path, True, read)
+
+
+def _capture(path):
+    # An absolute path, so that FFmpeg takes no part of it for a protocol.
+    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+    if not capture.isOpened():
+        raise UserError(
+            f"{path} holds no video that can be read; give a file with "
+            "pictures, such as an mp4"
+        )
+    return capture
+
+
+def _captured(capture):
+    try:
+        while True:
+            there, image = capture.read()
+            if not there:
+                return
+            stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            yield image[..., ::-1], stamp
+    finally:
+        capture.release()
+
+
+def _camera(number):
+    capture = cv2.VideoCapture(number)
+    if not capture.isOpened():
+        raise UserError(f"there is no camera {number}; give another number")
+    fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS))
+
+    def read():
+        start = time.monotonic()
+        for image, _ in _captured(capture):
+            yield time.monotonic() - start, image
+
+    return Video(f"camera {number}", fps, None, None, False, read)
+
+
+def _plausible_fps(fps):
+    return min(fps, MAX_FPS) if fps > 0 else ARRAY_FPS
+
+
+def _rgb(image):
+    """Grey or RGBA to contiguous RGB."""
+    if image.ndim == 2:
+        image = image[..., None]
+    if image.shape[-1] == 1:
+        image = np.repeat(image, 3, axis=-1)
+    return np.ascontiguousarray(image[..., :3])
+
+
+def _size(image):
+    return f"{image.shape[1]} x {image.shape[0]}"

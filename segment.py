@@ -1,0 +1,191 @@
+r"""Segments a video by sentences.
+
+    python segment.py --model=RUN --video=in.mp4 \
+        --query="the dog on the left" --query="a woman in red" --output=OUT
+
+RUN is a run directory of train.py, a .keras file or a SavedModel. Writes
+OUT/overlay.mp4, OUT/masks/, OUT/masks.json and OUT/contact_sheet.png. Ctrl-C
+ends early and keeps what was done; the status is 130 then.
+"""
+
+import contextlib
+import signal
+import sys
+import time
+
+import tqdm
+from absl import flags
+
+from keras_vas import errors, result_folder
+from keras_vas.segmentation import THRESHOLD
+from keras_vas.video import open_video
+
+_MODEL = flags.DEFINE_string(
+    "model",
+    None,
+    "Run directory, .keras file or SavedModel folder.",
+    required=True,
+)
+_VIDEO = flags.DEFINE_string(
+    "video",
+    None,
+    "Video file, folder of images, GIF, or number of a camera.",
+    required=True,
+)
+_QUERY = flags.DEFINE_multi_string(
+    "query", None, "A sentence; give the flag again for more.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the results.", required=True
+)
+_EVERY = flags.DEFINE_integer(
+    "every", 1, "Segment every so manieth frame.", lower_bound=1
+)
+_TIMES = flags.DEFINE_list(
+    "times", None, "Segment the frames at these seconds only."
+)
+_SMOOTHING = flags.DEFINE_float(
+    "smoothing",
+    0.0,
+    "Share of the frame before in the probabilities of each; 0 is off.",
+)
+_COMPUTE_EVERY = flags.DEFINE_integer(
+    "compute_every",
+    1,
+    "Run the network on every so manieth result and interpolate the rest; "
+    "faster, and an approximation.",
+    lower_bound=1,
+)
+_THRESHOLD = flags.DEFINE_float(
+    "threshold",
+    THRESHOLD,
+    "Probability above which a pixel belongs to the actor.",
+    lower_bound=0,
+    upper_bound=1,
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Clips at a time.", lower_bound=1
+)
+_WHICH = flags.DEFINE_enum(
+    "which", "best", ["best", "last"], "Checkpoint of a run directory."
+)
+_SLIDE_SECONDS = 1.0
+_MANY_MISSING = 0.9
+
+
+def main(_):
+    """Segments the video that the flags name."""
+    result_folder.check_directory(_OUTPUT.value)
+    times = _seconds(_TIMES.value)
+    video = open_video(_VIDEO.value)
+    # TensorFlow takes its time; what can be wrong before it is said first.
+    from keras_vas import prediction
+
+    predictor = prediction.load(_MODEL.value, _WHICH.value)
+    for line in predictor.warnings(_QUERY.value):
+        print(line)
+    stream = predictor.stream(
+        video,
+        _QUERY.value,
+        every=_EVERY.value,
+        times=times,
+        smoothing=_SMOOTHING.value,
+        compute_every=_COMPUTE_EVERY.value,
+        batch_size=_BATCH_SIZE.value,
+    )
+    folder = result_folder.ResultFolder(
+        _OUTPUT.value,
+        video,
+        _QUERY.value,
+        every=_EVERY.value,
+        slides=_SLIDE_SECONDS if times else None,
+    )
+    started = time.monotonic()
+    with folder, interruption() as interrupted:
+        for found in tqdm.tqdm(
+            stream,
+            total=_total(video, times),
+            desc="segment",
+            unit="frame",
+        ):
+            folder.add(
+                found.number,
+                found.time_seconds,
+                found.frame,
+                found.probabilities > _THRESHOLD.value,
+                found.scores,
+            )
+            last = found
+            if interrupted:
+                folder.complete = False
+                break
+    seconds = time.monotonic() - started
+    if interrupted:
+        print(
+            f"interrupted: the first {folder.frames} frames are in "
+            f"{_OUTPUT.value}",
+            file=sys.stderr,
+        )
+        return 130
+    _warn_of_missing_frames(video, last.number, times)
+    sound = ", with sound" if folder.has_sound else ""
+    print(
+        f"{folder.frames} frames in {seconds:.1f} s "
+        f"({folder.frames / seconds:.1f} frames/s); written to "
+        f"{_OUTPUT.value}: overlay.mp4{sound}, masks/, masks.json, "
+        "contact_sheet.png"
+    )
+    return 0
+
+
+@contextlib.contextmanager
+def interruption():
+    """Yields a list that is empty until ctrl-C; the second one raises."""
+    seen = []
+
+    def note(number, frame):
+        if seen:
+            raise KeyboardInterrupt
+        seen.append(number)
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _seconds(texts):
+    if texts is None:
+        return None
+    try:
+        return [float(text) for text in texts]
+    except ValueError as error:
+        raise errors.UserError(
+            f"--times={','.join(texts)} must be seconds with commas between"
+        ) from error
+
+
+def _total(video, times):
+    if times:
+        return len(times)
+    if video.expected_frames is None:
+        return None
+    return -(-video.expected_frames // _EVERY.value)
+
+
+def _warn_of_missing_frames(video, last, times):
+    expected = video.expected_frames
+    if (
+        times is None
+        and expected
+        and last + _EVERY.value <= (_MANY_MISSING * expected)
+    ):
+        print(
+            f"warning: {video.name} says that it has {expected} frames; only "
+            f"the first {last} or so could be read"
+        )
+
+
+if __name__ == "__main__":
+    errors.run(main)
