@@ -1,0 +1,155 @@
+"""Exports a trained run for TF Serving, or as one Keras file.
+
+    python export.py --workdir=RUN --output=DIR/cstm
+    python export.py --workdir=RUN --output=FILE.keras --format=keras
+
+The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
+the signatures serving_default, segment_jpeg and segment_many, described in
+docs/serving_contract.md. With --data=RECORDS the score, how sure the model is
+that the actor is there at all, is calibrated first and RUN/presence.json
+written.
+"""
+
+import json
+import pathlib
+import re
+
+from absl import flags, logging
+
+from keras_vas import checkpoint, errors, export, presence, presence_calibration
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir", None, "Run directory written by train.py.", required=True
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Folder of the model, named as the model, or the .keras file.",
+    required=True,
+)
+_FORMAT = flags.DEFINE_enum(
+    "format", "savedmodel", ["savedmodel", "keras"], "What to write."
+)
+_WHICH = flags.DEFINE_enum(
+    "which", "best", ["best", "last"], "Checkpoint to export."
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder with the run's records, to calibrate the score."
+)
+_HEIGHT = flags.DEFINE_integer(
+    "height", None, "Height of the model's frames; by default the run's."
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Width of the model's frames; by default the run's."
+)
+_PRECISION = flags.DEFINE_enum(
+    "precision", "float32", export.PRECISIONS, "Of weights and arithmetic."
+)
+_FIXED_SHAPE = flags.DEFINE_string(
+    "fixed_shape", None, "HEIGHTxWIDTH of all frames sent; by default any."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "Clips in every request; by default any number."
+)
+_METRICS = flags.DEFINE_string(
+    "metrics", None, "metrics.json of evaluate.py, for the model card."
+)
+_LICENCE = flags.DEFINE_string(
+    "licence", None, "Licence of the weights, for the model card."
+)
+
+
+def main(_):
+    """Exports as the flags say."""
+    logging.set_verbosity(logging.WARNING)
+    run, output = _WORKDIR.value, _OUTPUT.value
+    run_flags = checkpoint.read_config(run)["flags"]
+    variant = export.Variant(
+        height=_HEIGHT.value or run_flags["frame_height"],
+        width=_WIDTH.value or run_flags["frame_width"],
+        precision=_PRECISION.value,
+        frame_size=_frame_size(_FIXED_SHAPE.value),
+        batch_size=_BATCH_SIZE.value,
+    )
+    if _FORMAT.value == "keras":
+        _refuse_serving_flags()
+        export.check_keras_file(output)
+    else:
+        export.check_folder(output)
+    evaluation = _evaluation(_METRICS.value)
+    if _DATA.value:
+        _calibrate(run, variant)
+    if _FORMAT.value == "keras":
+        path = export.keras_file(run, output, which=_WHICH.value)
+    else:
+        path = export.saved_model(
+            run,
+            output,
+            variant,
+            which=_WHICH.value,
+            evaluation=evaluation,
+            licence=_LICENCE.value,
+        )
+    if presence.Calibration.load(run).source == presence.UNCALIBRATED:
+        print("the score is not calibrated; --data=RECORDS does it")
+    print(f"written to {path}")
+
+
+def _calibrate(run, variant):
+    model, vocabulary, config = export.load(run, _WHICH.value)
+    calibration = presence_calibration.calibrate(
+        model,
+        vocabulary,
+        config,
+        _DATA.value,
+        height=variant.height,
+        width=variant.width,
+    )
+    calibration.save(run)
+    found = calibration.metrics
+    print(
+        f"score calibrated ({calibration.source}); on {found['queries']} other "
+        f"queries, half of them about absent actors: AUC {found['auc']:.3f}, "
+        f"Brier {found['brier']:.3f}, calibration error "
+        f"{found['calibration_error']:.3f}; written to "
+        f"{pathlib.Path(run) / presence.FILE}"
+    )
+
+
+def _refuse_serving_flags():
+    given = [
+        flag.name
+        for flag in (_FIXED_SHAPE, _BATCH_SIZE, _METRICS, _LICENCE)
+        if flag.value is not None
+    ]
+    if _PRECISION.value != "float32":
+        given.append(_PRECISION.name)
+    if given:
+        raise errors.UserError(
+            f"--{given[0]} is for --format=savedmodel; leave it out"
+        )
+
+
+def _frame_size(text):
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if not found:
+        raise errors.UserError(
+            f"--fixed_shape={text} is not of the form HEIGHTxWIDTH, such as "
+            "240x320"
+        )
+    return int(found[1]), int(found[2])
+
+
+def _evaluation(path):
+    if path is None:
+        return None
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except ValueError as error:
+        raise errors.UserError(f"{path} is no JSON text: {error}") from error
+
+
+if __name__ == "__main__":
+    errors.run(main)
