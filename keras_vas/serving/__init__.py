@@ -1,0 +1,1 @@
+"""The REST protocol of TensorFlow Serving: a local server and its parts."""
