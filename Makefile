@@ -5,10 +5,11 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo test lint format lock clean
+.PHONY: install demo ablations test lint format lock clean
 
 # Everything is installed at the versions of requirements.lock; EXTRAS=gpu
-# brings TensorFlow with CUDA.
+# brings TensorFlow with CUDA, EXTRAS=app,serving,notebook the page, the local
+# server and what runs notebooks.
 EXTRAS ?=
 INSTALLED = $(VENV)/.installed-$(EXTRAS)
 comma = ,
@@ -23,7 +24,8 @@ $(INSTALLED): requirements.lock setup.py
 		--editable ".[test,lint$(if $(EXTRAS),$(comma)$(EXTRAS))]"
 	@touch $@
 
-# A first lesson in actions, then single actors, then the test.
+# A first lesson in actions, then single actors, then the test, and at last
+# two sentences about a clip of its own.
 SMALL = --height=64 --width=64
 demo: install
 	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO)-actions-records \
@@ -36,8 +38,19 @@ demo: install
 		--data=$(DEMO)-records --workdir=$(DEMO) --init_run=$(DEMO)-actions
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
-	@echo "Look at $(DEMO)/samples.png and $(DEMO)/overlay.mp4;" \
-		"the numbers are in $(DEMO)/metrics.json."
+	test -d $(DEMO)-clip || \
+		$(RUN) tfrecords/draw_clip.py --clip=3 --output=$(DEMO)-clip
+	test -d $(DEMO)-segmented || \
+		$(RUN) segment.py --model=$(DEMO) --video=$(DEMO)-clip \
+		--query="the red square going down" \
+		--query="the purple square that goes to the right" \
+		--output=$(DEMO)-segmented
+	@echo "Look at $(DEMO)/samples.png, $(DEMO)/overlay.mp4 and" \
+		"$(DEMO)-segmented/; the numbers are in $(DEMO)/metrics.json."
+
+# Two hours on 2 processors; QUICK=1 takes ten minutes.
+ablations: install
+	$(RUN) benchmarks/ablations.py --output=runs/ablations$(if $(QUICK),-quick --quick)
 
 test: install
 	$(RUN) -m pytest -q --durations=10
@@ -53,8 +66,9 @@ format: install
 # Needs uv (https://docs.astral.sh/uv); one file for Python 3.11 to 3.13.
 lock:
 	uv pip compile setup.py --universal --python-version 3.11 \
-		--extra test --extra lint --extra gpu --no-annotate --no-header \
-		--output-file requirements.lock
+		--extra test --extra lint --extra gpu --extra app --extra serving \
+		--extra notebook \
+		--no-annotate --no-header --output-file requirements.lock
 
 clean:
 	rm -rf $(DEMO) $(DEMO)-*

@@ -13,7 +13,7 @@ from keras_vas.errors import UserError
 # VP9 plays in browsers, H.264 too, MPEG-4 part 2 does not.
 CODECS = ("vp09", "avc1", "mp4v")
 SOUND_SECONDS = 600
-_SMALLEST, _LARGEST = 320, 1280
+SMALLEST_WIDTH, _LARGEST_WIDTH = 320, 1280
 
 
 class VideoFile:
@@ -25,13 +25,15 @@ class VideoFile:
     Args:
         path: file to write, ending in .mp4.
         fps: frames per second.
+        named: what messages call the file; by default its path.
 
     Attributes:
         codec: four-character code, known after the first frame.
     """
 
-    def __init__(self, path, fps):
+    def __init__(self, path, fps, named=None):
         self.path = pathlib.Path(path)
+        self._named = named or path
         self.codec = None
         self._fps = fps
         self._writer = None
@@ -41,9 +43,9 @@ class VideoFile:
     @staticmethod
     def width_for(width):
         """The width that a picture of `width` pixels is written with."""
-        if width > _LARGEST:
-            return _LARGEST
-        return width * -(-_SMALLEST // width)
+        if width > _LARGEST_WIDTH:
+            return _LARGEST_WIDTH
+        return width * -(-SMALLEST_WIDTH // width)
 
     def add(self, image, seconds):
         """Adds a picture that is shown from `seconds` on.
@@ -86,7 +88,7 @@ class VideoFile:
             written.release()
         if found != self._written:
             raise UserError(
-                f"cannot write {self.path}: {max(found, 0)} of "
+                f"cannot write {self._named}: {max(found, 0)} of "
                 f"{self._written} frames were written; is there space on the "
                 "disk?"
             )
@@ -108,7 +110,7 @@ class VideoFile:
                     self._writer, self.codec = writer, codec
                     return
         raise UserError(
-            f"cannot write {self.path}: OpenCV has no video encoder; install "
+            f"cannot write {self._named}: OpenCV has no video encoder; install "
             "the opencv-python-headless wheel from PyPI"
         )
 

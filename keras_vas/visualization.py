@@ -5,21 +5,18 @@ masks are boolean or 0/1 arrays `(height, width)`; nothing is changed in
 place. Texts are drawn by `captions`.
 """
 
-import contextlib
 import itertools
 
 import cv2
 import numpy as np
 
 from keras_vas.captions import INK, PAPER, caption
-from keras_vas.errors import UserError
 from keras_vas.files import atomic_path
+from keras_vas.video_file import SMALLEST_WIDTH, VideoFile
 
 TRUTH = (60, 200, 90)
 PREDICTION = (240, 90, 50)
 _GAP = 4
-_VIDEO_WIDTH = 320
-_VIDEO_CODECS = ("vp09", "avc1", "mp4v")
 
 
 def overlay(frame, mask, colour=PREDICTION, alpha=0.45, contour=2):
@@ -230,26 +227,21 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
     first = next(images, None)
     if first is None:
         raise ValueError("A video needs a frame. Received: frames=[]")
-    count = 0
     with atomic_path(path) as temporary:
-        writer, codec = _open_writer(temporary, path, first.shape, fps)
-        try:
-            for image in itertools.chain([first], images):
-                if image.shape != first.shape:
-                    raise ValueError(
-                        "Frames of a video must have one size. Received: "
-                        f"{image.shape} after {first.shape}"
-                    )
-                writer.write(np.ascontiguousarray(image[..., ::-1]))
-                count += 1
-        finally:
-            writer.release()
-        _check_video(temporary, path, count)
-    return codec
+        video = VideoFile(temporary, fps, named=path)
+        for number, image in enumerate(itertools.chain([first], images)):
+            if image.shape != first.shape:
+                raise ValueError(
+                    "Frames of a video must have one size. Received: "
+                    f"{image.shape} after {first.shape}"
+                )
+            video.add(image, number / fps)
+        video.close()
+    return video.codec
 
 
 def _video_image(frame, mask, text):
-    times = -(-_VIDEO_WIDTH // frame.shape[1])
+    times = -(-SMALLEST_WIDTH // frame.shape[1])
     size = [times * n for n in frame.shape[1::-1]]
     image = overlay(_resize(frame, size), _resize(np.asarray(mask), size))
     if text is not None:
@@ -261,46 +253,4 @@ def _video_image(frame, mask, text):
             fixed_height=True,
         )
         image = np.concatenate([image, strip])
-    # encoders take even sizes only
-    pad = [n % 2 for n in image.shape[:2]]
-    return cv2.copyMakeBorder(image, 0, pad[0], 0, pad[1], cv2.BORDER_REPLICATE)
-
-
-def _check_video(temporary, path, count):
-    """OpenCV does not say when the disk is full: read what was written."""
-    with _silence():
-        written = cv2.VideoCapture(str(temporary))
-        found = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
-        written.release()
-    if found != count:
-        raise UserError(
-            f"cannot write {path}: {max(found, 0)} of {count} frames were "
-            "written; is there space on the disk?"
-        )
-
-
-@contextlib.contextmanager
-def _silence():
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
-
-
-def _open_writer(temporary, path, shape, fps):
-    with _silence():
-        for codec in _VIDEO_CODECS:
-            writer = cv2.VideoWriter(
-                str(temporary),
-                cv2.VideoWriter_fourcc(*codec),
-                float(fps),
-                (shape[1], shape[0]),
-            )
-            if writer.isOpened():
-                return writer, codec
-    raise UserError(
-        f"cannot write {path}: OpenCV has no video encoder; install the "
-        "opencv-python-headless wheel from PyPI"
-    )
+    return image

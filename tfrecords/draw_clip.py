@@ -1,0 +1,49 @@
+"""Draws one clip of moving actors as pictures, and prints its sentences.
+
+    python tfrecords/draw_clip.py --clip=0 --output=DIR
+
+    DIR/00001.png ...       frames
+
+Each drawn frame is shown twice, because a model sees every second frame of a
+video: `segment.py --video=DIR` then sees the clip as it was in training.
+"""
+
+import pathlib
+
+import numpy as np
+from absl import flags
+
+from keras_vas import errors, visualization
+from keras_vas.data import moving_actors, schema
+
+FLAGS = flags.FLAGS
+
+flags.DEFINE_string("output", None, "Folder to make.", required=True)
+flags.DEFINE_integer("clip", 0, "Number of the test clip.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "As of build_moving_actors.py.", lower_bound=0)
+flags.DEFINE_integer(
+    "size", 256, "Height and width in pixels.",
+    lower_bound=moving_actors.SMALLEST_SIDE,
+)  # fmt: skip
+
+
+def main(_):
+    """Draws the clip."""
+    folder = pathlib.Path(FLAGS.output)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise errors.UserError(f"{folder} is not empty; name a new --output")
+    clip = moving_actors.draw_clip(
+        FLAGS.seed, "test", FLAGS.clip, height=FLAGS.size, width=FLAGS.size
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
+    frames = np.repeat(clip.frames, shown, axis=0)
+    for number, frame in enumerate(frames, 1):
+        visualization.write_png(folder / f"{number:05d}.png", frame)
+    print(f"{len(frames)} frames in {folder}; sentences about them:")
+    for sentence in clip.sentences:
+        print(f"  {sentence.text}")
+
+
+if __name__ == "__main__":
+    errors.run(main)
