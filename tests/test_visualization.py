@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from keras_vas import captions, visualization
+from keras_vas import captions, video_file, visualization
 from keras_vas.errors import UserError
 
 
@@ -218,7 +218,7 @@ def test_overlay_video_without_any_encoder_says_so(tmp_path, monkeypatch):
 def test_overlay_video_notices_a_full_disk(tmp_path, repository):
     program = f"""
 import numpy as np
-from keras_vas import video_file, visualization
+from keras_vas import visualization
 frames = np.random.default_rng(0).integers(0, 255, (12, 96, 96, 3), np.uint8)
 path = {str(tmp_path / "a.mp4")!r}
 visualization.write_overlay_video(path, frames, [frames[0, ..., 0]] * 12)
