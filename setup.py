@@ -38,8 +38,8 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "serving": ["tornado>=6.5.4,<7"],
-        "app": ["gradio>=5,<7"],
-        "notebook": ["nbclient>=0.10,<0.11", "ipykernel>=6.29,<8"],
+        "app": ["gradio>=6,<7"],
+        "notebook": ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"],
         "benchmarks": ["matplotlib>=3.9,<4"],
         "test": [
             "jax>=0.7,<0.11",

@@ -8,7 +8,7 @@ trained model that segments videos.
 
 import importlib
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["CSTM", "layers", "load"]
 
 
