@@ -4,11 +4,12 @@ import csv
 import subprocess
 import sys
 
+import drawn_records
 import numpy as np
 import pytest
 
 from keras_vas import checkpoint
-from keras_vas.data import moving_actors, records, word_vectors
+from keras_vas.data import records, word_vectors
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 
@@ -40,30 +41,11 @@ def vectors(tmp_path_factory):
     return path
 
 
-def convert(video_id, split):
-    frame = moving_actors.annotated_frame(
-        video_id, split, seed=1, height=64, width=64
-    )
-    return records.Conversion([frame])
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    records.write_dataset(
-        folder,
-        "moving_actors",
-        {
-            "train": [f"train-{i:06d}" for i in range(8)],
-            "test": [f"test-{i:06d}" for i in range(3)],
-        },
-        convert,
-        workers=1,
-        shards={"train": 2, "test": 1},
-        source_fingerprint="",
-        progress=False,
+    return drawn_records.write(
+        tmp_path_factory.mktemp("records"), train=8, test=3
     )
-    return folder
 
 
 def run(repository, name, *options):

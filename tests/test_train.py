@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 
+import drawn_records
 import numpy as np
 import pytest
 
 from keras_vas import checkpoint
-from keras_vas.data import moving_actors, records
 
 FLAGS = """
 # a model that a test can afford
@@ -37,27 +37,9 @@ FLAGS = """
 """
 
 
-def convert(video_id, split):
-    frame = moving_actors.annotated_frame(
-        video_id, split, seed=1, height=64, width=64
-    )
-    return records.Conversion([frame])
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    records.write_dataset(
-        folder,
-        "moving_actors",
-        {"train": [f"train-{i:06d}" for i in range(15)]},
-        convert,
-        workers=1,
-        shards={"train": 2},
-        source_fingerprint="",
-        progress=False,
-    )
-    return folder
+    return drawn_records.write(tmp_path_factory.mktemp("records"), train=15)
 
 
 @pytest.fixture(scope="module")

@@ -6,13 +6,14 @@ import pathlib
 import subprocess
 import sys
 
+import drawn_records
 import numpy as np
 import plain_backbones
 import pytest
 import tensorflow as tf
 
 from keras_vas import backbones, checkpoint, losses
-from keras_vas.data import moving_actors, pipeline, records, transforms
+from keras_vas.data import pipeline, records, transforms
 from keras_vas.data.clip_pack import ClipPack
 from keras_vas.data.training_split import sentences
 from keras_vas.data.vocabulary import Vocabulary
@@ -27,26 +28,9 @@ FLAGS = [
 ]  # fmt: skip
 
 
-def convert(video_id, split):
-    frame = moving_actors.annotated_frame(
-        video_id, split, seed=1, height=64, width=64
-    )
-    return records.Conversion([frame])
-
-
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    records.write_dataset(
-        folder,
-        "moving_actors",
-        {"train": [f"train-{i:06d}" for i in range(7)]},
-        convert,
-        workers=1,
-        shards={"train": 2},
-        source_fingerprint="",
-        progress=False,
-    )
+    folder = drawn_records.write(tmp_path_factory.mktemp("r"), train=7)
     return records.read_index(folder, "train")
 
 

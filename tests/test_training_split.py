@@ -1,34 +1,18 @@
 """Videos set aside, sentences, and word vectors of a training."""
 
+import drawn_records
 import numpy as np
 import pytest
 
 from keras_vas import run_directory
-from keras_vas.data import moving_actors, records, training_split, word_vectors
+from keras_vas.data import records, training_split, word_vectors
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 
 
-def convert(video_id, split):
-    frame = moving_actors.annotated_frame(
-        video_id, split, seed=1, height=64, width=64
-    )
-    return records.Conversion([frame])
-
-
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    records.write_dataset(
-        folder,
-        "moving_actors",
-        {"train": [f"train-{i:06d}" for i in range(10)]},
-        convert,
-        workers=1,
-        shards={"train": 2},
-        source_fingerprint="",
-        progress=False,
-    )
+    folder = drawn_records.write(tmp_path_factory.mktemp("r"), train=10)
     return records.read_index(folder, "train")
 
 
