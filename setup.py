@@ -38,13 +38,17 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "serving": ["tornado>=6.5.4,<7"],
-        "app": ["gradio>=6,<7"],
+        "app": ["gradio>=6.31,<7"],
         "notebook": ["nbclient>=0.10,<1", "ipykernel>=6.29,<8"],
         "benchmarks": ["matplotlib>=3.9,<4"],
         "test": [
+            "gradio>=6.31,<7",
+            "ipykernel>=6.29,<8",
             "jax>=0.7,<0.11",
             "matplotlib>=3.9,<4",
+            "nbclient>=0.10,<1",
             "pillow>=10",
+            "playwright>=1.60,<2",
             "pycocotools>=2.0.8",
             "pytest>=8",
             "tensorflow-serving-api>=2.21,<2.22",

@@ -1,0 +1,204 @@
+"""What the page shows, as HTML; pictures are part of the text.
+
+No picture is a file that could be asked for, and every text of a visitor is
+escaped.
+"""
+
+import base64
+import html
+
+import cv2
+import numpy as np
+
+from keras_vas.page import gate
+from keras_vas.page.segmenting import OVERLAY, ZIP
+from keras_vas.result_pictures import colours, draw
+from keras_vas.video_file import VideoFile
+
+_MAP_WIDTH = 240
+_MAP_STRENGTH = 0.6
+_SCORE = "how sure the model is that it is there at all, 0 to 1"
+_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
+
+NOTHING = (
+    '<div class="vas-empty"><p>Choose a video or a sample, say who you are '
+    "looking for, and press <b>Find</b>.</p></div>"
+)
+
+
+def message(text, kind="note"):
+    """A line of text; `kind` is "note", "problem" or "done"."""
+    role = "alert" if kind == "problem" else "status"
+    return f'<p class="vas-{kind}" role="{role}">{html.escape(text)}</p>'
+
+
+def progress(done):
+    """How far a `segmenting.Progress` is."""
+    rate = done.done / done.seconds
+    left = (done.total - done.done) / rate
+    text = (
+        f"Frame {done.done} of {done.total} · {rate:.1f} frames/s · "
+        f"{_duration(left)} left"
+    )
+    return (
+        f'<p class="vas-note" role="status">{text}</p>'
+        f'<progress class="vas-bar" max="{done.total}" '
+        f'value="{done.done}"></progress>'
+    )
+
+
+def frame(clip, number, found=None, every=1):
+    """A frame of a clip with what was found in it.
+
+    Args:
+        clip: `StoredClip`.
+        number: of the frame, counted from 1.
+        found: `Segmentation` or `None`.
+        every: distance of the frames in `found`.
+
+    Returns:
+        HTML.
+    """
+    image = clip.image(number)
+    if found is None:
+        return _figure(image, clip, number, "")
+    index = min((number - 1) // every, len(found) - 1)
+    masks, scores = found.mask(index), found.scores[index]
+    return found_frame(clip, number, image, found.queries, masks, scores)
+
+
+def found_frame(clip, number, image, queries, masks, scores):
+    """A frame with masks, and a legend.
+
+    Args:
+        clip: `StoredClip`.
+        number: of the frame, counted from 1.
+        image: the frame, uint8 RGB `(height, width, 3)`.
+        queries: the sentences.
+        masks: bool `(queries, height, width)`.
+        scores: float `(queries,)`.
+
+    Returns:
+        HTML.
+    """
+    palette = colours(len(queries))
+    shown = draw(_enlarged(image), _enlarged_masks(masks), palette)
+    rows = []
+    for text, colour, mask, score in zip(
+        queries, palette, masks, scores, strict=True
+    ):
+        share = 100 * mask.mean()
+        place = f"{share:.1f} % of the picture" if share else "nothing marked"
+        rows.append(
+            f'<li><i style="background:rgb{colour}"></i>'
+            f"<span>{html.escape(text)}</span>"
+            f'<small title="{_SCORE}">score {score:.2f} · {place}</small></li>'
+        )
+    legend = f'<ul class="vas-legend">{"".join(rows)}</ul>'
+    return _figure(shown, clip, number, legend)
+
+
+def _figure(image, clip, number, legend):
+    where = (
+        f"frame {number} of {len(clip)} · {clip.times[number - 1]:.2f} s · "
+        f"{clip.name}"
+    )
+    return (
+        f'<figure class="vas-frame">{_picture(_enlarged(image), where)}'
+        f"<figcaption>{html.escape(where)}</figcaption></figure>{legend}"
+    )
+
+
+def video(visit):
+    """The overlay video of a visit's result, and the download."""
+    place = f"{gate.RESULTS[1:]}{visit.id}/{visit.result.id}"
+    return (
+        f'<video class="vas-video" src="{place}/{OVERLAY}" controls loop '
+        "muted autoplay playsinline></video>"
+    )
+
+
+def download(visit):
+    """Links to the files of a visit's result."""
+    place = f"{gate.RESULTS[1:]}{visit.id}/{visit.result.id}"
+    return (
+        '<p class="vas-files">'
+        f'<a href="{place}/{ZIP}" download="{ZIP}">Download the masks</a>'
+        f'<a href="{place}/{OVERLAY}" download="{OVERLAY}">Download the '
+        "video</a></p>"
+    )
+
+
+def attention(words, maps, image):
+    """One picture a word: the brighter, the better the word fits there.
+
+    Args:
+        words: list of str.
+        maps: float32 `(words, height, width)`; each is stretched between its
+            own smallest and largest value.
+        image: the frame, uint8 RGB `(height, width, 3)`.
+
+    Returns:
+        HTML.
+    """
+    scale = _MAP_WIDTH / image.shape[1]
+    size = (_MAP_WIDTH, max(1, round(image.shape[0] * scale)))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    grey = np.repeat(small.mean(axis=2, keepdims=True), 3, axis=2)
+    cells = []
+    for word, attended in zip(words, maps, strict=True):
+        strength = attended - attended.min()
+        strength = strength / max(float(strength.max()), 1e-9)
+        levels = np.round(255 * strength).astype(np.uint8)
+        levels = cv2.resize(levels, size, interpolation=cv2.INTER_LINEAR)
+        heat = cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO)[..., ::-1]
+        mixed = (1 - _MAP_STRENGTH) * grey + _MAP_STRENGTH * heat
+        picture = _picture(np.round(mixed).astype(np.uint8), f"“{word}”")
+        cells.append(
+            f"<figure>{picture}"
+            f"<figcaption>{html.escape(word)}</figcaption></figure>"
+        )
+    return f'<div class="vas-words">{"".join(cells)}</div>'
+
+
+def samples(drawn):
+    """Buttons with the middle frame and the sentences of each `Sample`."""
+    buttons = []
+    for index, sample in enumerate(drawn):
+        middle = sample.clip.image(1 + len(sample.clip) // 2)
+        title = html.escape(" / ".join(sample.sentences), quote=True)
+        buttons.append(
+            f'<button type="button" data-sample="{index}" title="{title}">'
+            f"{_picture(middle, sample.clip.name)}</button>"
+        )
+    return "".join(buttons)
+
+
+def _picture(image, text):
+    data = cv2.imencode(".jpg", image[..., ::-1], _QUALITY)[1]
+    source = base64.b64encode(data.tobytes()).decode()
+    return (
+        f'<img src="data:image/jpeg;base64,{source}" '
+        f'width="{image.shape[1]}" height="{image.shape[0]}" '
+        f'alt="{html.escape(text, quote=True)}">'
+    )
+
+
+def _enlarged(image):
+    """Small frames are enlarged, so that outlines are fine."""
+    times = VideoFile.width_for(image.shape[1]) // image.shape[1]
+    if times <= 1:
+        return image
+    size = [times * n for n in image.shape[1::-1]]
+    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
+
+
+def _enlarged_masks(masks):
+    times = VideoFile.width_for(masks.shape[2]) // masks.shape[2]
+    return masks.repeat(times, axis=1).repeat(times, axis=2)
+
+
+def _duration(seconds):
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min"

@@ -1,0 +1,260 @@
+"""What happens when a visitor does something."""
+
+import functools
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from keras_vas.errors import UserError
+from keras_vas.page import fragments, gate, segmenting
+from keras_vas.page.decoding import decode
+from keras_vas.segmentation import THRESHOLD
+
+_CUT = {
+    "seconds": "only the first {limits.seconds:g} s are used",
+    "frames": "only the first {frames} frames are used",
+    "megabytes": "only the first {frames} frames are used: they are so rich",
+}
+
+
+class Shown(NamedTuple):
+    """What changes on the page; `None` leaves a part as it is."""
+
+    status: Any = None
+    frame: Any = None
+    slider: Any = None
+    text: Any = None
+    video: Any = None
+    download: Any = None
+    sentence: Any = None
+    stage: Any = None
+    words: Any = None
+
+
+def _updates(shown):
+    return [gr.skip() if part is None else part for part in shown]
+
+
+def _reporting(handler):
+    """Shows a `UserError` in the status line."""
+
+    @functools.wraps(handler)
+    def reported(self, *arguments):
+        try:
+            return _updates(handler(self, *arguments))
+        except UserError as error:
+            return _updates(Shown(fragments.message(str(error), "problem")))
+
+    return reported
+
+
+class Handlers:
+    """The page's events; each one answers with the parts of `Shown`.
+
+    Args:
+        predictor: `prediction.Predictor`.
+        visits: `Visits`.
+        inbox: `Inbox`.
+        samples: list of `samples.Sample`.
+        limits: `Limits`.
+    """
+
+    def __init__(self, predictor, visits, inbox, samples, limits):
+        self._predictor, self._visits = predictor, visits
+        self._inbox, self._samples, self._limits = inbox, samples, limits
+
+    @_reporting
+    def take_upload(self, request: gr.Request, event: gr.EventData):
+        """Decodes the file that was sent."""
+        sent = event._data or {}
+        if "ticket" not in sent:
+            raise UserError(str(sent.get("problem", "No file was sent."))[:200])
+        visitor, ticket = request.request.scope[gate.VISITOR], sent["ticket"]
+        upload = self._inbox.take(visitor, ticket)
+        visit = self._visit(request)
+        with segmenting.work(visit):
+            try:
+                clip = decode(
+                    upload.path, visit.new_folder(), upload.name, self._limits
+                )
+            finally:
+                self._inbox.drop(ticket)
+            return self._opened(visit, clip)
+
+    @_reporting
+    def take_sample(self, request: gr.Request, event: gr.EventData):
+        """Opens one of the samples, with its sentences."""
+        number = (event._data or {}).get("sample")
+        if number not in range(len(self._samples)):
+            raise UserError("There is no such sample.")
+        sample = self._samples[int(number)]
+        visit = self._visit(request)
+        with segmenting.work(visit):
+            shown = self._opened(visit, sample.clip)
+        return shown._replace(text="\n".join(sample.sentences))
+
+    def _opened(self, visit, clip):
+        visit.show(clip)
+        if visit.closed:
+            raise UserError("This visit has ended; reload the page.")
+        height, width = clip.source_size
+        text = f"{clip.name}: {len(clip)} frames of {width} x {height} pixels"
+        if clip.size != clip.source_size:
+            text += f", scaled to {clip.size[1]} x {clip.size[0]}"
+        if clip.cut:
+            cut = _CUT[clip.cut].format(limits=self._limits, frames=len(clip))
+            text = f"{text}; the video is longer, {cut}"
+        number = 1 + (len(clip) // 2 if len(clip) > 1 else 0)
+        return Shown(
+            status=fragments.message(text + "."),
+            frame=fragments.frame(clip, number),
+            slider=_slider(len(clip), number),
+            video="",
+            download="",
+            sentence=gr.update(choices=[], value=None, visible=False),
+            stage=gr.update(choices=[], value=None, visible=False),
+            words="",
+        )
+
+    def find(self, text, every, number, request: gr.Request):
+        """Segments the clip, showing how far it is."""
+        try:
+            yield from self._find(text, every, number, request)
+        except UserError as error:
+            yield _updates(Shown(fragments.message(str(error), "problem")))
+
+    def _find(self, text, every, number, request):
+        visit = self._current(request)
+        lines = segmenting.sentences(text, self._limits)
+        with segmenting.work(visit):
+            clip, before = visit.clip, visit.result
+            yield _updates(Shown(fragments.message("Looking …")))
+            for done in segmenting.segment(
+                self._predictor, visit, lines, every
+            ):
+                last = done.last
+                masks = last.probabilities > THRESHOLD
+                picture = fragments.found_frame(
+                    clip, last.number, last.frame, lines, masks, last.scores
+                )
+                yield _updates(Shown(fragments.progress(done), picture))
+            result = visit.result
+            if visit.closed:
+                return
+            if result is before:
+                yield _updates(Shown(fragments.message("Stopped.")))
+                return
+            number = _within(number, len(clip))
+            yield _updates(
+                Shown(
+                    status=self._found(result, lines),
+                    frame=fragments.frame(clip, number, result.found, every),
+                    slider=_slider(len(clip), number),
+                    video=fragments.video(visit),
+                    download=fragments.download(visit),
+                    sentence=gr.update(
+                        choices=lines,
+                        value=lines[0],
+                        visible=len(lines) > 1,
+                    ),
+                    stage=gr.update(choices=[], value=None, visible=False),
+                    words="",
+                )
+            )
+
+    def _found(self, result, lines):
+        frames = len(result.found)
+        text = (
+            f"{frames} frames in {result.seconds:.1f} s "
+            f"({frames / result.seconds:.1f} frames/s)."
+        )
+        warnings = self._predictor.warnings(lines)
+        return fragments.message(text, "done") + "".join(
+            fragments.message(line) for line in warnings
+        )
+
+    @_reporting
+    def show_frame(self, number, request: gr.Request):
+        """Turns to another frame."""
+        visit = self._current(request)
+        number = _within(number, len(visit.clip))
+        result = visit.result
+        found, every = (
+            (None, 1) if result is None else (result.found, result.every)
+        )
+        return Shown(frame=fragments.frame(visit.clip, number, found, every))
+
+    @_reporting
+    def attend(self, number, sentence, request: gr.Request):
+        """Computes where the words of a sentence look in a frame."""
+        visit = self._current(request)
+        if visit.result is None:
+            raise UserError("Find something first.")
+        queries = visit.result.found.queries
+        sentence = sentence if sentence in queries else queries[0]
+        number = _within(number, len(visit.clip))
+        with segmenting.work(visit):
+            frames, place = visit.clip.around(number)
+            maps = self._predictor.attention(frames, sentence, place)
+            words = self._predictor.words(sentence)
+            stages = {
+                f"{encoder} encoder, stage {stage}": found
+                for (encoder, stage), found in sorted(maps.items())
+            }
+            visit.maps = (words, stages, frames[place - 1])
+        if not stages:
+            raise UserError("This model has no stage that attends to words.")
+        # fine enough to show places, deep enough to mean something
+        encoder = max(encoder for encoder, _ in maps)
+        own = sorted(stage for other, stage in maps if other == encoder)
+        first = f"{encoder} encoder, stage {own[len(own) // 2]}"
+        return Shown(
+            stage=gr.update(
+                choices=list(stages), value=first, visible=len(stages) > 1
+            ),
+            words=self._words(visit, first),
+        )
+
+    @_reporting
+    def show_stage(self, stage, request: gr.Request):
+        """Shows the maps of another stage."""
+        visit = self._current(request)
+        if visit.maps is None or stage not in visit.maps[1]:
+            return Shown()
+        return Shown(words=self._words(visit, stage))
+
+    def _words(self, visit, stage):
+        words, stages, image = visit.maps
+        return fragments.attention(words, stages[stage], image)
+
+    def stop(self, request: gr.Request):
+        """Stops the work for the visit, where there is some."""
+        self._visit(request).stopped = True
+
+    def leave(self, request: gr.Request):
+        """Ends the visit: the page was closed."""
+        visitor = request.request.scope[gate.VISITOR]
+        self._visits.end(visitor, request.session_hash)
+
+    def _visit(self, request):
+        visitor = request.request.scope[gate.VISITOR]
+        return self._visits.open(visitor, request.session_hash)
+
+    def _current(self, request):
+        visitor = request.request.scope[gate.VISITOR]
+        return self._visits.current(visitor, request.session_hash)
+
+
+def _slider(frames, number):
+    return gr.update(
+        minimum=1,
+        maximum=max(frames, 2),
+        value=number,
+        visible=frames > 1,
+    )
+
+
+def _within(number, frames):
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise UserError("A frame is named by its number.")
+    return min(max(1, round(number)), frames)
