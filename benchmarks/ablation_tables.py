@@ -167,7 +167,7 @@ def markdown(results):
     ]
     for table in TABLES:
         rows = [row for row in table.rows if row.name in results]
-        if not rows:
+        if len(rows) < 2:
             continue
         paper = [f"paper: {name}" for name in PAPER_COLUMNS]
         has_paper = any(row.paper for row in rows)
