@@ -1,6 +1,5 @@
 """Published files of every form into our layers, and into a model."""
 
-import os
 import subprocess
 import sys
 
@@ -11,6 +10,7 @@ import pytest
 
 from keras_vas import CSTM, weights
 from keras_vas.errors import UserError
+from keras_vas.weights import __main__ as program
 from keras_vas.weights import cache, networks, porting, registry
 
 STATISTICS = ("mean", "var", "moving_mean", "moving_variance")
@@ -333,25 +333,35 @@ def test_documented_table_is_the_registry(repository):
     assert registry.markdown() in text
 
 
-def test_list_and_port_as_a_program(tmp_path, flax):
-    path = write_flax_npz(tmp_path, flax)
-
+def test_list_and_port_as_commands(tmp_path, flax, capsys):
     def run(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "keras_vas.weights", *words],
-            capture_output=True, text=True, check=False,
-            env={**os.environ, cache.VARIABLE: str(tmp_path)},
-        )  # fmt: skip
+        program.main(
+            program._parser().parse_args([*words, f"--cache={folder}"])
+        )
+        return capsys.readouterr().out
 
-    done = run("port", str(path), "--to=i3d_kinetics400")
-    assert done.returncode == 0, done.stderr
-    assert "230 arrays" in done.stdout
-    assert "a file that the registry does not know" in done.stdout
+    path, folder = write_flax_npz(tmp_path, flax), tmp_path / "cache"
+    said = run("port", str(path), "--to=i3d_kinetics400")
+    assert f"230 arrays in {folder / 'i3d_kinetics400.npz'}" in said
+    assert "a file that the registry does not know" in said
     listed = run("list")
-    for name, known in registry.REGISTRY.items():
-        assert f"{name}: " in listed.stdout
+    assert f"i3d_kinetics400: {folder / 'i3d_kinetics400.npz'}" in listed
+    assert "resnet50_imagenet: not in the cache" in listed
+    for known in registry.REGISTRY.values():
         for source in known.sources:
-            assert (source.sha256 or source.location) in listed.stdout
-    failed = run("port", str(tmp_path / "none.npz"), "--to=i3d_kinetics400")
-    assert failed.returncode == 1
-    assert failed.stderr.splitlines()[-1].startswith("error: there is no")
+            assert (source.sha256 or source.location) in listed
+    with pytest.raises(UserError, match=r"not in the cache .*fetch or port it"):
+        run("verify", "resnet50_imagenet")
+
+
+def test_program_reports_a_mistake_in_one_line(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "keras_vas.weights", "port",
+            str(tmp_path / "none.npz"), "--to=i3d_kinetics400",
+        ],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: there is no")
+    assert "Traceback" not in done.stderr

@@ -63,7 +63,7 @@ def stage_outputs(model, architecture, frames):
         ]
         ends = [pool.input for pool in pools[:2]]
         ends += [model.get_layer(f"mixed{i}").output for i in (2, 7, 10)]
-    return run(keras.Model(model.inputs, ends), frames)
+    return run(keras.Model(model.input, ends), frames)
 
 
 def run(model, frames):
@@ -90,31 +90,18 @@ def frames():
     return np.random.default_rng(0).uniform(-1, 1, (1, 64, 96, 3))
 
 
-@pytest.mark.parametrize(
-    ("architecture", "suffix"),
-    [("inception_v3", ".h5"), ("resnet50", ".weights.h5")],
-)
-def test_stages_equal_those_of_keras_applications(
-    architecture, suffix, tmp_path, frames
+def test_stages_of_inception_equal_those_of_keras_applications(
+    tmp_path, frames
 ):
-    model = stock(architecture)
-    path = tmp_path / f"stock{suffix}"
-    (model.save if suffix == ".h5" else model.save_weights)(path)
-    ported = porting.read(path, architecture)
-    assert len(ported.arrays) == len(model.weights)
-    if architecture == "inception_v3":
-        model = same_padded(model)
-    assert_stages_equal(ported, model, frames)
+    model = stock("inception_v3")
+    model.save(tmp_path / "stock.h5")
+    ported = porting.read(tmp_path / "stock.h5", "inception_v3")
+    assert len(ported.arrays) == len(model.weights) == 376
+    assert_stages_equal(ported, same_padded(model), frames)
 
-
-def test_verify_notices_two_layers_of_one_shape_swapped(tmp_path):
-    path = tmp_path / "stock.h5"
-    stock("inception_v3").save(path)
-    ported = porting.read(path, "inception_v3")
-    lines = list(proofs.verify(ported))
-    assert len(lines) == 1
-    assert lines[0].startswith("stages 1 to 5 differ")
-    swapped = dict(ported.arrays)
+    (line,) = proofs.verify(ported)
+    assert line.startswith("stages 1 to 5 differ")
+    swapped = dict(ported.arrays)  # two kernels of one shape
     one, other = (
         f"Mixed_5c_Branch_{branch}_Conv2d_0a_1x1_conv/kernel"
         for branch in (0, 2)
@@ -122,6 +109,14 @@ def test_verify_notices_two_layers_of_one_shape_swapped(tmp_path):
     swapped[one], swapped[other] = swapped[other], swapped[one]
     with pytest.raises(UserError, match="stages differ"):
         list(proofs.verify(dataclasses.replace(ported, arrays=swapped)))
+
+
+def test_stages_of_resnet_equal_those_of_keras_applications(tmp_path, frames):
+    model = stock("resnet50")
+    model.save_weights(tmp_path / "stock.weights.h5")
+    ported = porting.read(tmp_path / "stock.weights.h5", "resnet50")
+    assert len(ported.arrays) == len(model.weights) == 318
+    assert_stages_equal(ported, model, frames)
 
 
 def test_resnet_in_the_file_of_a_whole_keras_model(tmp_path):
@@ -205,16 +200,38 @@ def test_i3d_plays_cricket(shared_dir):
     assert found[proofs.CRICKET] >= 0.99
 
 
-# Clips of DAVIS and what ImageNet's 1,000 classes have for them.
+# The clips of DAVIS whose subject is among ImageNet's 1,000 classes, and its
+# numbers there.
+CARS = {407, 436, 468, 479, 511, 609, 627, 656, 661, 717, 751, 817, 864}
+CYCLES = {444, 665, 670, 671}
+DUCKS = {97, 98, 99}
+DOGS = set(range(151, 269))
 CLASSES = {
-    "bear": {294, 295, 296, 297},  # four bears
-    "camel": {354},  # Arabian camel
+    "bear": {294, 295, 296, 297},
+    "bmx-bumps": CYCLES,
+    "bmx-trees": CYCLES,
+    "boat": {472, 484, 554, 576, 625, 628, 724, 814, 914},
+    "bus": {654, 779, 874},
+    "camel": {354},
+    "car-shadow": CARS,
+    "car-turn": CARS,
+    "dog": DOGS,
+    "dog-agility": DOGS,
+    "drift-straight": CARS,
+    "drift-turn": CARS,
+    "elephant": {101, 385, 386},
     "flamingo": {130},
-    "goat": {348, 349, 350},  # ram, bighorn, ibex
-    "bus": {654, 779, 874},  # minibus, school bus, trolleybus
-    "car-shadow": {436, 468, 479, 511, 656, 661, 751, 817},  # cars
-    "drift-turn": {436, 479, 511, 751, 817},
-    "mallard-fly": {97, 98, 99},  # ducks and goose
+    "mallard-fly": DUCKS,
+    "mallard-water": DUCKS,
+    "motocross-bumps": CYCLES,
+    "motorbike": CYCLES,
+    "paragliding": {701},
+    "scooter-black": CYCLES,
+    "scooter-gray": CYCLES,
+    "soccerball": {805},
+    "swing": {843},
+    "tennis": {752, 852},
+    "train": {466, 547, 705, 820, 829},
 }
 
 
@@ -226,12 +243,14 @@ def test_resnet_names_what_is_in_real_clips(shared_dir):
     folder = shared_dir / "data" / "a2d_sentences" / "Release" / "clips320H"
     clips = {name: folder / f"davis_{name}.mp4" for name in CLASSES}
     seen = {name: clip for name, clip in clips.items() if clip.is_file()}
-    assert len(seen) >= 5
+    assert len(seen) >= 20
     frames = [proofs.read_frames(clip, 1)[0] for clip in seen.values()]
     images = np.stack(frames)
     found = proofs.probabilities(ported, images).argmax(axis=-1)
-    for name, number in zip(seen, found, strict=True):
-        assert number in CLASSES[name], f"{name} is of class {number}"
+    right = [
+        number in CLASSES[x] for x, number in zip(seen, found, strict=True)
+    ]
+    assert np.mean(right) >= 0.75, dict(zip(seen, found, strict=True))
 
 
 def test_quantised_inception_by_the_numbers_of_its_layers(shared_dir, frames):

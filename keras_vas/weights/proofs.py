@@ -67,7 +67,7 @@ def stage_differences(weights, frames):
     made = graph_pairs.makers(ours)
     ends = [origins[networks.own_name(made[id(x)])] for x in ours.outputs]
     stages = keras.Model(
-        stock.inputs, [stock.get_layer(end).output for end in ends]
+        stock.input, [stock.get_layer(end).output for end in ends]
     )
     expected = _run(stages, stock_networks.preprocess(architecture, frames))
     found = _run(ours, frames)
