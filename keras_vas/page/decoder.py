@@ -9,6 +9,7 @@ standard output says what is wrong with the file.
 """
 
 import json
+import math
 import resource
 import sys
 
@@ -41,7 +42,8 @@ def main(upload, folder, name, limits):
 def _confine(limits):
     for what, most in (
         (resource.RLIMIT_AS, limits.decode_megabytes * 2**20),
-        (resource.RLIMIT_CPU, limits.decode_seconds),
+        # The caller's clock stops it first.
+        (resource.RLIMIT_CPU, math.ceil(limits.decode_seconds) + 1),
         (resource.RLIMIT_FSIZE, _LARGEST_PICTURE),
         (resource.RLIMIT_CORE, 0),
     ):
