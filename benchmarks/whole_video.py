@@ -199,7 +199,7 @@ def write_run(folder):
     return folder
 
 
-def write_video(path, seconds, fps=25, height=120, width=160):
+def write_video(path, seconds, fps=25, height=240, width=320):
     """A square that circles on noise."""
     rng = np.random.default_rng(0)
     writer = cv2.VideoWriter(

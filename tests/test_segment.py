@@ -184,4 +184,6 @@ def test_memory_does_not_grow_with_the_video(repository):
     )
     assert finished.returncode == 0, finished.stderr
     growth = float(finished.stdout.split()[-2])
-    assert growth < 5, finished.stdout
+    # The frames of 30 s more, if they were kept, would be 17 %; allocators
+    # alone have made 9.5 % on a busy machine.
+    assert growth < 12, finished.stdout
