@@ -12,6 +12,7 @@ peak memory. The third measures what --compute_every costs in mean IoU, on
 records and the videos that they were cut from.
 """
 
+import fnmatch
 import json
 import pathlib
 import resource
@@ -48,6 +49,7 @@ flags.DEFINE_integer("seconds", 600, "Length of the longer video.")
 flags.DEFINE_string("model", None, "Run directory, for --data.")
 flags.DEFINE_string("data", None, "Records, for the cost in mean IoU.")
 flags.DEFINE_string("videos", None, "Folder with VIDEO.mp4 of the records.")
+flags.DEFINE_string("only", "*", "Pattern of the names of videos of --data.")
 flags.DEFINE_enum("split", "test", ["train", "test"], "Split of --data.")
 flags.DEFINE_string("measured", None, "Run this command; print its peak.")
 
@@ -222,6 +224,8 @@ def measure_cost():
     videos = {}
     for number in range(len(index)):
         record = index.read(number)
+        if not fnmatch.fnmatchcase(record.video_id, FLAGS.only):
+            continue
         videos.setdefault(record.video_id, []).append(record)
     for k in [1, *map(int, FLAGS.compute_every)]:
         ious, started = [], time.perf_counter()
