@@ -339,6 +339,7 @@ def test_mistakes_are_told_on_the_page(page, tmp_path):
     page.get_by_label("Who are you looking for?").fill(" ")
     page.get_by_role("button", name="Find").click()
     alert.get_by_text("Type a sentence").wait_for()
+    assert page.get_by_text("Download the masks").count() == 0
 
 
 def test_work_is_stopped_and_begun_again(page, tmp_path):
@@ -354,7 +355,9 @@ def test_work_is_stopped_and_begun_again(page, tmp_path):
     page.get_by_text("Stopped.").wait_for()
     page.get_by_label("Who are you looking for?").fill(QUERY)
     page.get_by_role("button", name="Find").click()
-    page.get_by_text("Download the masks").wait_for()
+    download = page.get_by_text("Download the masks")
+    download.wait_for()
+    assert download.is_visible()
 
 
 def test_closing_the_tab_removes_its_files(page, server, video):
