@@ -4,9 +4,9 @@ import csv
 import subprocess
 import sys
 
-import drawn_records
 import numpy as np
 import pytest
+import small_records
 
 from keras_vas import checkpoint
 from keras_vas.data import records, word_vectors
@@ -43,7 +43,7 @@ def vectors(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return drawn_records.write(
+    return small_records.write_drawn(
         tmp_path_factory.mktemp("records"), train=8, test=3
     )
 

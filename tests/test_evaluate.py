@@ -8,9 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+import small_records
 
 from keras_vas import checkpoint
-from keras_vas.data import record_writer, schema, shard_writer
+from keras_vas.data import schema, shard_writer
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.models.segmenter import CSTM
 
@@ -40,15 +41,8 @@ def fabricated(video_id, split):
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    record_writer.write_dataset(
-        folder,
-        "fabricated",
-        {"test": [str(i) for i in range(5)]},
-        fabricated,
-        workers=1,
-        shards={"test": 1},
-        source_fingerprint="",
-        progress=False,
+    small_records.write(
+        folder, fabricated, {"test": [str(i) for i in range(5)]}
     )
     return folder
 

@@ -9,10 +9,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
+import small_records
 import tensorflow as tf
 
 from keras_vas import evaluation, evaluation_report, metrics
-from keras_vas.data import record_writer, records, schema, shard_writer
+from keras_vas.data import records, schema, shard_writer
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 
@@ -75,16 +76,7 @@ def fabricated(video_id, split):
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    record_writer.write_dataset(
-        folder,
-        "fabricated",
-        {"test": list(SIZES)},
-        fabricated,
-        workers=1,
-        shards={"test": 2},
-        source_fingerprint="",
-        progress=False,
-    )
+    small_records.write(folder, fabricated, {"test": list(SIZES)}, shards=2)
     return records.read_index(folder, "test")
 
 

@@ -15,6 +15,7 @@ import keras
 import numpy as np
 import pytest
 import saved_model_c_api
+import small_records
 import tensorflow as tf
 from saved_model_c_api import InvalidArgumentError
 from tensorflow.core.framework import tensor_pb2
@@ -27,7 +28,7 @@ from keras_vas import (
     export_warmup,
     presence,
 )
-from keras_vas.data import record_writer, schema, shard_writer, transforms
+from keras_vas.data import schema, shard_writer, transforms
 from keras_vas.data.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.models.segmenter import CSTM
@@ -699,15 +700,8 @@ def fabricated(video_id, split):
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
     folder = tmp_path_factory.mktemp("records")
-    record_writer.write_dataset(
-        folder,
-        "fabricated",
-        {"train": [str(i) for i in range(6)]},
-        fabricated,
-        workers=1,
-        shards={"train": 1},
-        source_fingerprint="",
-        progress=False,
+    small_records.write(
+        folder, fabricated, {"train": [str(i) for i in range(6)]}
     )
     return folder
 

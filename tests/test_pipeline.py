@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import small_records
 import tensorflow as tf
 
 from keras_vas.data import pipeline, records, schema, transforms
@@ -65,15 +66,8 @@ def convert_with_own_words(video_id, split):
 
 def write(folder, convert=convert):
     videos = [f"{kind}-{n}" for n, kind in enumerate(3 * list(SIZES))]
-    records.write_dataset(
-        folder,
-        "toy",
-        {"train": videos},
-        convert,
-        workers=1,
-        shards={"train": 2},
-        source_fingerprint="",
-        progress=False,
+    small_records.write(
+        folder, convert, {"train": videos}, dataset="toy", shards=2
     )
     return records.read_index(folder, "train")
 

@@ -7,9 +7,9 @@ import subprocess
 import sys
 import time
 
-import drawn_records
 import numpy as np
 import pytest
+import small_records
 
 from keras_vas import checkpoint
 
@@ -39,7 +39,9 @@ FLAGS = """
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    return drawn_records.write(tmp_path_factory.mktemp("records"), train=15)
+    return small_records.write_drawn(
+        tmp_path_factory.mktemp("records"), train=15
+    )
 
 
 @pytest.fixture(scope="module")

@@ -6,10 +6,10 @@ import pathlib
 import subprocess
 import sys
 
-import drawn_records
 import numpy as np
 import plain_backbones
 import pytest
+import small_records
 import tensorflow as tf
 
 from keras_vas import backbones, checkpoint, losses
@@ -30,7 +30,7 @@ FLAGS = [
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    folder = drawn_records.write(tmp_path_factory.mktemp("r"), train=7)
+    folder = small_records.write_drawn(tmp_path_factory.mktemp("r"), train=7)
     return records.read_index(folder, "train")
 
 

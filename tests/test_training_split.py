@@ -1,8 +1,8 @@
 """Videos set aside, sentences, and word vectors of a training."""
 
-import drawn_records
 import numpy as np
 import pytest
+import small_records
 
 from keras_vas import run_directory
 from keras_vas.data import records, training_split, word_vectors
@@ -12,7 +12,7 @@ from keras_vas.errors import UserError
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    folder = drawn_records.write(tmp_path_factory.mktemp("r"), train=10)
+    folder = small_records.write_drawn(tmp_path_factory.mktemp("r"), train=10)
     return records.read_index(folder, "train")
 
 
