@@ -20,6 +20,7 @@ from keras_vas import (
     errors,
     fine_tuning,
     losses,
+    name_lesson,
     optimization,
     run_directory,
     training,
@@ -106,6 +107,13 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "temporal_weights", None, "The same, temporal: kinetics400, ..."
 )
+flags.DEFINE_string(
+    "spatial_names",
+    None,
+    "Names of the classes that --spatial_weights tells apart, which the text "
+    "encoder learns first: a line each, or imagenet_class_index.json.",
+)
+flags.DEFINE_string("temporal_names", None, "The same, temporal.")
 flags.DEFINE_enum(
     "freeze", "none", list(fine_tuning.FROZEN),
     "What keeps its first weights, and batch statistics.",
@@ -205,7 +213,7 @@ def main(_):
     with strategy.scope():
         model = _model(vocabulary, synchronized=replicas > 1)
         fine_tuning.set_statistics_momentum(model, FLAGS.statistics_momentum)
-        _initialise(model, vocabulary)
+        _initialise(model, vocabulary, train_index)
         steps = optimization.DistributedSteps(
             strategy,
             model,
@@ -356,7 +364,7 @@ def _model(vocabulary, synchronized):
     )
 
 
-def _initialise(model, vocabulary):
+def _initialise(model, vocabulary, train_index):
     """Gives the model the weights that the flags name."""
     if FLAGS.word_vectors:
         vectors, missing = word_vectors.load(
@@ -368,7 +376,8 @@ def _initialise(model, vocabulary):
             f"{len(vocabulary.words)} words"
             + (f": {', '.join(missing[:10])} ..." if missing else "")
         )
-    _assign_pretrained(model)
+    heads = _assign_pretrained(model)
+    _teach_names(model, heads, vocabulary, train_index)
     if FLAGS.init_run:
         checkpoint.assign_model(model, FLAGS.init_run)
     runs = {"spatial_": FLAGS.spatial_run, "temporal_": FLAGS.temporal_run}
@@ -377,6 +386,8 @@ def _initialise(model, vocabulary):
 
 
 def _assign_pretrained(model):
+    """Gives the backbones their weights; returns the heads that came along."""
+    heads = {}
     for encoder in ("spatial", "temporal"):
         what = FLAGS[f"{encoder}_weights"].value
         if not what:
@@ -400,6 +411,40 @@ def _assign_pretrained(model):
         found = weights.load(what, backbone)
         weights.assign(model, f"{encoder}_backbone", found)
         print(f"{encoder} encoder: {len(found.trunk)} arrays of {found.source}")
+        heads[encoder] = found.arrays.get("head/kernel")
+    return heads
+
+
+def _teach_names(model, heads, vocabulary, train_index):
+    for encoder in ("spatial", "temporal"):
+        names = FLAGS[f"{encoder}_names"].value
+        if not names:
+            continue
+        if heads.get(encoder) is None:
+            raise errors.UserError(
+                f"--{encoder}_names needs --{encoder}_weights with a head, "
+                "whose classes they name, such as imagenet or kinetics400"
+            )
+        if str(name_lesson.STAGE) not in FLAGS.cmam_stages:
+            raise errors.UserError(
+                f"--{encoder}_names needs a CMAM in stage {name_lesson.STAGE}, "
+                "whose gate learns them; got --cmam_stages="
+                + ",".join(FLAGS.cmam_stages)
+            )
+        classes = heads[encoder].shape[-1]
+        known, right = name_lesson.teach(
+            model,
+            encoder,
+            heads[encoder],
+            name_lesson.read_names(names, classes),
+            vocabulary,
+            training_split.sentences(train_index),
+            FLAGS.seed,
+        )
+        print(
+            f"{encoder} names: {known} of {classes} classes have a name of "
+            f"known words; {100 * right:.0f} % of these are told apart by it"
+        )
 
 
 def _optimizer(model, plan):

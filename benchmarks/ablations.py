@@ -40,10 +40,14 @@ flags.DEFINE_integer("jobs", 2, "Trainings at a time.", lower_bound=1)
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CONFIGS = _ROOT / "configs" / "ablations"
-# Clips, and steps of a backbone; a row has 4 sentences of each clip, 8 clips
-# a step.
-_FULL = {"train": 2400, "test": 200, "backbone_steps": 500}
-_QUICK = {"train": 960, "test": 60, "backbone_steps": 300}
+# Clips of a split, epochs of a row, steps of a backbone. A backbone has 16
+# clips a step, a row 8 with 4 sentences of each.
+_FULL = {
+    "train": 2400, "test": 200, "epochs": 2, "spatial": 1500, "temporal": 500
+}  # fmt: skip
+_QUICK = {
+    "train": 1800, "test": 100, "epochs": 1, "spatial": 1000, "temporal": 400
+}  # fmt: skip
 _QUICK_ROWS = ("spatial", "temporal", "add", "lgfs", "full")
 
 
@@ -70,13 +74,18 @@ def main(_):
     _in_parallel(
         "backbones",
         [
-            (_pretrain, output, name, seed, scale["backbone_steps"])
+            (_pretrain, output, name, seed, scale[_encoder(name)])
             for seed in seeds
             for name in backbones
         ],
     )
     _in_parallel(
-        "rows", [(_row, output, row, seed) for seed in seeds for row in rows]
+        "rows",
+        [
+            (_row, output, row, seed, scale["epochs"])
+            for seed in seeds
+            for row in rows
+        ],
     )
     results = read_results(output)
     print(ablation_tables.write(output, results))
@@ -154,21 +163,28 @@ def _pretrain(output, name, seed, steps):
     )  # fmt: skip
 
 
-def _row(output, row, seed):
+def _encoder(backbone):
+    return next(
+        encoder
+        for encoder, names in ablation_tables.BACKBONES.items()
+        if backbone in names
+    )
+
+
+def _row(output, row, seed, epochs):
     run = output / "runs" / f"{row}-{seed}"
     if (run / "metrics.json").is_file():
         return
     log = output / "logs" / f"{run.name}.txt"
     data = f"--data={output / 'records'}"
     backbones = [
-        f"--{encoder}_weights={output / 'backbones' / f'{name}-{seed}'}"
+        f"--{_encoder(name)}_weights={output / 'backbones' / f'{name}-{seed}'}"
         for name in _backbones(row)
-        for encoder in ("spatial", "temporal")
-        if name in ablation_tables.BACKBONES[encoder]
     ]
     _run(
         ["train.py", f"--flagfile=configs/ablations/{row}.flags", data,
-         f"--workdir={run}", f"--seed={seed}", "--epochs=1", *backbones],
+         f"--workdir={run}", f"--seed={seed}", f"--epochs={epochs}",
+         *backbones],
         log,
     )  # fmt: skip
     _run(

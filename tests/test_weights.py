@@ -199,7 +199,10 @@ def train(repository, monkeypatch):
 
     yield train
     train.FLAGS.unparse_flags()
-    for flag in ("encoders", "init_run", "temporal_weights", "spatial_weights"):
+    for flag in (
+        "encoders", "init_run", "temporal_weights", "spatial_weights",
+        "temporal_names", "spatial_names", "cmam_stages",
+    ):  # fmt: skip
         train.FLAGS[flag].unparse()
 
 
@@ -235,6 +238,21 @@ def test_train_refuses_weights_without_a_place(train, words, message):
     train.FLAGS([*needed, *words])
     with pytest.raises(UserError, match=message):
         train._assign_pretrained(None)
+
+
+@pytest.mark.parametrize(
+    ("words", "heads", "message"),
+    [
+        ([], {}, "needs --temporal_weights with a head"),
+        ([], {"temporal": None}, "needs --temporal_weights with a head"),
+        (["--cmam_stages=3,4"], {"temporal": 1}, "needs a CMAM in stage 5"),
+    ],
+)
+def test_train_refuses_names_of_nothing(train, words, heads, message):
+    needed = ["train.py", "--data=d", "--workdir=w", "--temporal_names=f"]
+    train.FLAGS([*needed, *words])
+    with pytest.raises(UserError, match=message):
+        train._teach_names(None, heads, None, None)
 
 
 def test_narrow_backbone_is_refused_in_one_line(tmp_path, flax):
