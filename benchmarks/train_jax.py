@@ -51,7 +51,7 @@ flags.DEFINE_float(
     "ema", 0.0, "Momentum of the averaged weights, which are kept.",
     lower_bound=0.0, upper_bound=1.0,
 )  # fmt: skip
-flags.DEFINE_enum("loss", "bce", losses.KINDS, "Of every mask head.")
+flags.DEFINE_enum("loss", "bce_dice", losses.KINDS, "Of every mask head.")
 flags.DEFINE_float("positive_weight", 1.5, "Of the actor's pixels.")
 flags.DEFINE_boolean("deep_supervision", True, "A loss on all five stages.")
 flags.DEFINE_float(

@@ -6,7 +6,7 @@ KINDS = ("bce", "bce_dice", "focal")
 FOCAL_GAMMA = 2.0
 
 
-def segmentation_loss(outputs, mask, *, kind="bce", positive_weight=1.5):
+def segmentation_loss(outputs, mask, *, kind="bce_dice", positive_weight=1.5):
     """Loss of a batch of masks, summed over all mask heads.
 
     A head at stride s is compared with the mask averaged over s x s cells.
