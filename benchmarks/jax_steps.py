@@ -36,7 +36,7 @@ class JaxSteps:
         warmup_steps=0,
         clip_norm=0.0,
         ema=0.0,
-        loss="bce",
+        loss="bce_dice",
         positive_weight=1.5,
     ):
         self.model = model
