@@ -9,8 +9,11 @@ OUT/samples.csv, OUT/samples.png and OUT/pictures/.
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import checkpoint, errors, evaluation, evaluation_report
+from keras_vas import command_line, errors
 from keras_vas.data import records, transforms
+from keras_vas.evaluation import protocol
+from keras_vas.evaluation import report as evaluation_report
+from keras_vas.runs import run as run_directory
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run directory written by train.py.", required=True
@@ -48,14 +51,14 @@ def main(_):
     )
     for corrupt in index.corrupt:
         print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
-    run_flags = checkpoint.read_config(_WORKDIR.value)["flags"]
+    run_flags = run_directory.read_config(_WORKDIR.value)["flags"]
     height = _HEIGHT.value or run_flags["frame_height"]
     width = _WIDTH.value or run_flags["frame_width"]
     try:
         transforms.check_size(height, width)
     except ValueError as error:
         raise errors.UserError(str(error)) from error
-    evaluation.check_output(_OUTPUT.value)
+    protocol.check_output(_OUTPUT.value)
     strategy = tf.distribute.get_strategy()
     if len(tf.config.list_logical_devices("GPU")) > 1:
         strategy = tf.distribute.MirroredStrategy()
@@ -65,8 +68,10 @@ def main(_):
             f"{strategy.num_replicas_in_sync} devices; give a multiple of it"
         )
     with strategy.scope():
-        model, vocabulary, _ = checkpoint.load_run(_WORKDIR.value, _WHICH.value)
-    report = evaluation.evaluate(
+        model, vocabulary, _ = run_directory.load_run(
+            _WORKDIR.value, _WHICH.value
+        )
+    report = protocol.evaluate(
         model,
         vocabulary,
         index,
@@ -92,4 +97,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

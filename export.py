@@ -16,7 +16,11 @@ import re
 
 from absl import flags, logging
 
-from keras_vas import checkpoint, errors, export, presence, presence_calibration
+from keras_vas import command_line, errors
+from keras_vas.export import saved_model
+from keras_vas.presence import calibration as presence_calibration
+from keras_vas.presence import score as presence_score
+from keras_vas.runs import run as run_directory
 
 _WORKDIR = flags.DEFINE_string(
     "workdir", None, "Run directory written by train.py.", required=True
@@ -43,7 +47,7 @@ _WIDTH = flags.DEFINE_integer(
     "width", None, "Width of the model's frames; by default the run's."
 )
 _PRECISION = flags.DEFINE_enum(
-    "precision", "float32", export.PRECISIONS, "Of weights and arithmetic."
+    "precision", "float32", saved_model.PRECISIONS, "Of weights and arithmetic."
 )
 _FIXED_SHAPE = flags.DEFINE_string(
     "fixed_shape", None, "HEIGHTxWIDTH of all frames sent; by default any."
@@ -63,8 +67,8 @@ def main(_):
     """Exports as the flags say."""
     logging.set_verbosity(logging.WARNING)
     run, output = _WORKDIR.value, _OUTPUT.value
-    run_flags = checkpoint.read_config(run)["flags"]
-    variant = export.Variant(
+    run_flags = run_directory.read_config(run)["flags"]
+    variant = saved_model.Variant(
         height=_HEIGHT.value or run_flags["frame_height"],
         width=_WIDTH.value or run_flags["frame_width"],
         precision=_PRECISION.value,
@@ -73,16 +77,16 @@ def main(_):
     )
     if _FORMAT.value == "keras":
         _refuse_serving_flags()
-        export.check_keras_file(output)
+        saved_model.check_keras_file(output)
     else:
-        export.check_folder(output)
+        saved_model.check_folder(output)
     evaluation = _evaluation(_METRICS.value)
     if _DATA.value:
         _calibrate(run, variant)
     if _FORMAT.value == "keras":
-        path = export.keras_file(run, output, which=_WHICH.value)
+        path = saved_model.keras_file(run, output, which=_WHICH.value)
     else:
-        path = export.saved_model(
+        path = saved_model.saved_model(
             run,
             output,
             variant,
@@ -90,13 +94,16 @@ def main(_):
             evaluation=evaluation,
             licence=_LICENCE.value,
         )
-    if presence.Calibration.load(run).source == presence.UNCALIBRATED:
+    if (
+        presence_score.Calibration.load(run).source
+        == presence_score.UNCALIBRATED
+    ):
         print("the score is not calibrated; --data=RECORDS does it")
     print(f"written to {path}")
 
 
 def _calibrate(run, variant):
-    model, vocabulary, config = export.load(run, _WHICH.value)
+    model, vocabulary, config = saved_model.load(run, _WHICH.value)
     calibration = presence_calibration.calibrate(
         model,
         vocabulary,
@@ -112,7 +119,7 @@ def _calibrate(run, variant):
         f"queries, half of them about absent actors: AUC {found['auc']:.3f}, "
         f"Brier {found['brier']:.3f}, calibration error "
         f"{found['calibration_error']:.3f}; written to "
-        f"{pathlib.Path(run) / presence.FILE}"
+        f"{pathlib.Path(run) / presence_score.FILE}"
     )
 
 
@@ -152,4 +159,4 @@ def _evaluation(path):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

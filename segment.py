@@ -16,9 +16,10 @@ import time
 import tqdm
 from absl import flags
 
-from keras_vas import errors, result_folder
-from keras_vas.segmentation import THRESHOLD
-from keras_vas.video import open_video
+from keras_vas import command_line, errors
+from keras_vas.prediction import result_folder
+from keras_vas.prediction.result import THRESHOLD
+from keras_vas.video.reader import open_video
 
 _MODEL = flags.DEFINE_string(
     "model",
@@ -79,9 +80,9 @@ def main(_):
     times = _seconds(_TIMES.value)
     video = open_video(_VIDEO.value)
     # TensorFlow takes its time; what can be wrong before it is said first.
-    from keras_vas import prediction
+    from keras_vas.prediction import predictor as prediction_predictor
 
-    predictor = prediction.load(_MODEL.value, _WHICH.value)
+    predictor = prediction_predictor.load(_MODEL.value, _WHICH.value)
     for line in predictor.warnings(_QUERY.value):
         print(line)
     stream = predictor.stream(
@@ -188,4 +189,4 @@ def _warn_of_missing_frames(video, last, times):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

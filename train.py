@@ -14,27 +14,22 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import (
-    CSTM,
-    checkpoint,
-    errors,
+from keras_vas import CSTM, command_line, errors, losses, weights
+from keras_vas.data import pipeline, records, training_split, transforms
+from keras_vas.data.text import word_vectors
+from keras_vas.data.text.vocabulary import Vocabulary, sentence_warnings
+from keras_vas.models.cstm import part_names
+from keras_vas.runs import run as run_directory
+from keras_vas.training import (
+    distribution,
     fine_tuning,
-    losses,
+    initialisation,
     name_lesson,
-    optimization,
-    run_directory,
-    training,
-    training_panel,
-    weights,
+    optimizer,
 )
-from keras_vas.data import (
-    pipeline,
-    records,
-    training_split,
-    transforms,
-    word_vectors,
-)
-from keras_vas.data.vocabulary import Vocabulary, sentence_warnings
+from keras_vas.training import panel as training_panel
+from keras_vas.training import trainer as training_loop
+from keras_vas.training.steps import DistributedSteps
 
 FLAGS = flags.FLAGS
 
@@ -44,7 +39,7 @@ flags.DEFINE_integer("epochs", 12, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 8, "Of all replicas.", lower_bound=1)
 flags.DEFINE_float("learning_rate", 5e-4, "The highest.", lower_bound=0.0)
 flags.DEFINE_enum(
-    "schedule", "step", optimization.SCHEDULES, "Of the learning rate."
+    "schedule", "step", optimizer.SCHEDULES, "Of the learning rate."
 )
 flags.DEFINE_integer(
     "decay_epochs", 8, "Schedule step: epochs between divisions by 10.",
@@ -69,7 +64,7 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("seed", 0, "Of weights, order and augmentation.")
 flags.DEFINE_enum(
-    "precision", "float32", optimization.PRECISIONS, "Of the arithmetic."
+    "precision", "float32", optimizer.PRECISIONS, "Of the arithmetic."
 )
 flags.DEFINE_integer("frame_height", 320, "A multiple of 32.")
 flags.DEFINE_integer("frame_width", 320, "A multiple of 32.")
@@ -164,7 +159,7 @@ _AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout", "pair")
 
 def main(_):
     """Trains as the flags say."""
-    strategy = training.make_strategy()
+    strategy = distribution.make_strategy()
     keras.utils.set_random_seed(FLAGS.seed)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -191,7 +186,7 @@ def main(_):
         train_index, validation_index = training_split.set_aside_videos(
             index, FLAGS.validation_fraction, FLAGS.seed
         )
-    plan = training.Plan(
+    plan = training_loop.Plan(
         epochs=FLAGS.epochs,
         steps_per_epoch=pipeline.steps_per_epoch(
             train_index, FLAGS.batch_size, FLAGS.sentences_per_clip
@@ -204,9 +199,9 @@ def main(_):
         run_directory.check_same(
             FLAGS.workdir, flags=_all_flags(), data_manifest=index.manifest
         )
-        if training.report_finished(FLAGS.workdir, plan):
+        if training_loop.report_finished(FLAGS.workdir, plan):
             return
-        vocabulary = checkpoint.load_vocabulary(FLAGS.workdir)
+        vocabulary = run_directory.load_vocabulary(FLAGS.workdir)
     else:
         vocabulary = _vocabulary(train_index)
 
@@ -214,7 +209,7 @@ def main(_):
         model = _model(vocabulary, synchronized=replicas > 1)
         fine_tuning.set_statistics_momentum(model, FLAGS.statistics_momentum)
         _initialise(model, vocabulary, train_index)
-        steps = optimization.DistributedSteps(
+        steps = DistributedSteps(
             strategy,
             model,
             _optimizer(model, plan),
@@ -223,7 +218,7 @@ def main(_):
             positive_weight=FLAGS.positive_weight,
             sentences_per_clip=FLAGS.sentences_per_clip,
         )
-    if training.is_chief(strategy):
+    if distribution.is_chief(strategy):
         if not started:
             run_directory.start(
                 FLAGS.workdir,
@@ -254,15 +249,15 @@ def main(_):
             group_queries=FLAGS.group_queries,
             sentences_per_clip=FLAGS.sentences_per_clip,
             augmentation=augmentation,
-            **training.share(context),
+            **distribution.share(context),
         )
 
     def validation_data(context):
         return pipeline.evaluation_dataset(
-            validation_index, vocabulary, **size, **training.share(context)
+            validation_index, vocabulary, **size, **distribution.share(context)
         )
 
-    trainer = training.Trainer(
+    trainer = training_loop.Trainer(
         steps,
         plan,
         FLAGS.workdir,
@@ -283,7 +278,7 @@ def main(_):
     trainer.restore()
     with pipeline.readable_errors(index):
         trainer.train()
-    training.report_finished(FLAGS.workdir, plan)
+    training_loop.report_finished(FLAGS.workdir, plan)
 
 
 def _set_precision():
@@ -310,7 +305,7 @@ def _read_index():
 def _vocabulary(index):
     """That of the runs which weights are taken from, a file, or a new one."""
     sources = {
-        run: checkpoint.load_vocabulary(run)
+        run: run_directory.load_vocabulary(run)
         for run in (FLAGS.init_run, FLAGS.spatial_run, FLAGS.temporal_run)
         if run
     }
@@ -370,7 +365,7 @@ def _initialise(model, vocabulary, train_index):
         vectors, missing = word_vectors.load(
             FLAGS.word_vectors, vocabulary, FLAGS.embedding_dim
         )
-        model.get_layer(checkpoint.WORD_VECTORS).set_weights([vectors])
+        model.get_layer(part_names.WORD_VECTORS).set_weights([vectors])
         print(
             f"{FLAGS.word_vectors} lacks {len(missing)} of "
             f"{len(vocabulary.words)} words"
@@ -379,9 +374,9 @@ def _initialise(model, vocabulary, train_index):
     heads = _assign_pretrained(model)
     _teach_names(model, heads, vocabulary, train_index)
     if FLAGS.init_run:
-        checkpoint.assign_model(model, FLAGS.init_run)
+        initialisation.assign_model(model, FLAGS.init_run)
     runs = {"spatial_": FLAGS.spatial_run, "temporal_": FLAGS.temporal_run}
-    checkpoint.assign_encoders(model, {k: v for k, v in runs.items() if v})
+    initialisation.assign_encoders(model, {k: v for k, v in runs.items() if v})
     fine_tuning.freeze(model, FLAGS.freeze)
 
 
@@ -403,8 +398,8 @@ def _assign_pretrained(model):
                 f"--{encoder}_weights needs a {encoder} encoder; "
                 f"--encoders={FLAGS.encoders} has none"
             )
-        if checkpoint.best_path(what).is_file():
-            count = checkpoint.assign_backbone(model, encoder, what)
+        if run_directory.best_path(what).is_file():
+            count = initialisation.assign_backbone(model, encoder, what)
             print(f"{encoder} encoder: {count} arrays of {what}")
             continue
         backbone = FLAGS[f"{encoder}_backbone"].value
@@ -448,14 +443,14 @@ def _teach_names(model, heads, vocabulary, train_index):
 
 
 def _optimizer(model, plan):
-    rate = optimization.LearningRate(
+    rate = optimizer.LearningRate(
         FLAGS.learning_rate,
         FLAGS.schedule,
         total_steps=plan.total_steps,
         decay_steps=FLAGS.decay_epochs * plan.steps_per_epoch,
         warmup_steps=FLAGS.warmup_steps,
     )
-    return optimization.Adam(
+    return optimizer.Adam(
         model.trainable_variables,
         rate,
         clip_norm=FLAGS.clip_norm,
@@ -494,4 +489,4 @@ def _all_flags():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

@@ -26,7 +26,7 @@ import ablation_tables
 import tqdm
 from absl import flags
 
-from keras_vas import errors
+from keras_vas import command_line, errors
 
 FLAGS = flags.FLAGS
 
@@ -236,4 +236,4 @@ def _run(command, log):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import pipeline, records, schema, transforms
-from keras_vas.data.vocabulary import Vocabulary
+from keras_vas.data import pipeline, records, transforms
+from keras_vas.data.records import schema
+from keras_vas.data.text.vocabulary import Vocabulary
 
 SOURCE_SIZE = (320, 568)
 SENTENCES = ("the man in red on the left", "dog running on the grass")

@@ -16,17 +16,11 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from keras_vas import errors
-from keras_vas.data import (
-    pipeline,
-    records,
-    schema,
-    training_split,
-    transforms,
-    vocabulary,
-    word_vectors,
-)
-from keras_vas.data.clip_pack import ClipPack
+from keras_vas import command_line, errors
+from keras_vas.data import pipeline, records, training_split, transforms
+from keras_vas.data.records import schema
+from keras_vas.data.text import vocabulary, word_vectors
+from keras_vas.training.on_jax.clip_pack import ClipPack
 
 FLAGS = flags.FLAGS
 
@@ -198,4 +192,4 @@ def main(_):
 
 if __name__ == "__main__":
     define_flags()
-    errors.run(main)
+    command_line.run(main)

@@ -15,10 +15,12 @@ import numpy as np
 import tqdm
 from absl import flags
 
-from keras_vas import checkpoint, errors
+from keras_vas import command_line, errors
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
-from keras_vas.data import moving_actors, schema
-from keras_vas.data import moving_actors_language as language
+from keras_vas.data.moving_actors import drawing, language
+from keras_vas.data.records import schema
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
 
 FLAGS = flags.FLAGS
 
@@ -42,7 +44,7 @@ _HEAD_CHANNELS = 32
 
 def main(_):
     """Trains, tests on clips held out, and writes the backbone."""
-    path = checkpoint.best_path(FLAGS.output)
+    path = run_directory.best_path(FLAGS.output)
     if path.exists():
         raise errors.UserError(f"{path} is there already; name a new --output")
     keras.utils.set_random_seed(FLAGS.seed)
@@ -140,7 +142,7 @@ def _clips(temporal, names):
     count = FLAGS.clips + FLAGS.held_out
     frames, labels = [], np.zeros((count, FLAGS.size, FLAGS.size), np.uint8)
     for i in range(count):
-        clip = moving_actors.draw_clip(
+        clip = drawing.draw_clip(
             FLAGS.seed, "train", i, height=FLAGS.size, width=FLAGS.size
         )
         frames.append(
@@ -172,4 +174,4 @@ def actor_accuracy(labels, logits):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

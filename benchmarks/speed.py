@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import CSTM, errors
+from keras_vas import CSTM, command_line
 from keras_vas.models import summary
 
 FLAGS = flags.FLAGS
@@ -200,4 +200,4 @@ def _print_input():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

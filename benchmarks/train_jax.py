@@ -25,17 +25,13 @@ import numpy as np
 from absl import flags
 from jax_steps import JaxSteps
 
-from keras_vas import (
-    CSTM,
-    checkpoint,
-    errors,
-    files,
-    fine_tuning,
-    losses,
-    metrics,
-    run_directory,
-)
-from keras_vas.data.clip_pack import ClipPack
+from keras_vas import CSTM, command_line, errors, files, losses, metrics
+from keras_vas.models import variables
+from keras_vas.models.cstm import part_names
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
+from keras_vas.training import fine_tuning, initialisation
+from keras_vas.training.on_jax.clip_pack import ClipPack
 
 FLAGS = flags.FLAGS
 
@@ -151,7 +147,7 @@ def build_model(pack):
                 f"{pack.word_vectors.shape[1]} numbers; give "
                 f"--embedding_dim={pack.word_vectors.shape[1]}"
             )
-        layer = model.get_layer(checkpoint.WORD_VECTORS)
+        layer = model.get_layer(part_names.WORD_VECTORS)
         layer.set_weights([pack.word_vectors])
     for encoder in ("spatial", "temporal"):
         what = FLAGS[f"{encoder}_weights"].value
@@ -161,7 +157,7 @@ def build_model(pack):
             found = weights.load(what, FLAGS[f"{encoder}_backbone"].value)
             weights.assign(model, f"{encoder}_backbone", found)
     if FLAGS.init_run:
-        checkpoint.assign_model(model, FLAGS.init_run)
+        initialisation.assign_model(model, FLAGS.init_run)
     fine_tuning.freeze(model, FLAGS.freeze)
     fine_tuning.set_statistics_momentum(model, FLAGS.statistics_momentum)
     return model
@@ -248,7 +244,7 @@ def main(_):
         loss=FLAGS.loss,
         positive_weight=FLAGS.positive_weight,
     )
-    training_only = checkpoint.training_only(model)
+    training_only = variables.training_only(model)
     start_run(model, pack)
     trained = sum(value.size for value in steps.state["trainable"])
     print(
@@ -277,9 +273,11 @@ def main(_):
         arrays = steps.arrays()
         if is_best:
             checkpoint.save(
-                checkpoint.best_path(FLAGS.workdir), arrays, metadata
+                run_directory.best_path(FLAGS.workdir), arrays, metadata
             )
-        checkpoint.save(checkpoint.last_path(FLAGS.workdir), arrays, metadata)
+        checkpoint.save(
+            run_directory.last_path(FLAGS.workdir), arrays, metadata
+        )
         epochs.append(
             {
                 "training": found,
@@ -311,4 +309,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

@@ -27,11 +27,16 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import CSTM, checkpoint, errors, metrics, presence
-from keras_vas.clip_segmentation import KerasSegmenter
-from keras_vas.data import records, schema, transforms
-from keras_vas.data.vocabulary import Vocabulary
-from keras_vas.prediction import Predictor, load
+from keras_vas import CSTM, command_line, metrics
+from keras_vas.data import records, transforms
+from keras_vas.data.records import schema
+from keras_vas.data.text.vocabulary import Vocabulary
+from keras_vas.models import variables
+from keras_vas.prediction.predictor import Predictor, load
+from keras_vas.prediction.segmenters import KerasSegmenter
+from keras_vas.presence import score as presence_score
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("height", 64, "Of the network's frames.")
@@ -68,7 +73,11 @@ def network():
         spatial_backbone=FLAGS.spatial_backbone,
     )
     segmenter = KerasSegmenter(
-        model, vocabulary, FLAGS.height, FLAGS.width, presence.Calibration()
+        model,
+        vocabulary,
+        FLAGS.height,
+        FLAGS.width,
+        presence_score.Calibration(),
     )
     return Predictor(segmenter, model, vocabulary)
 
@@ -196,8 +205,10 @@ def write_run(folder):
         "model": predictor.model.get_config(),
     }
     (folder / "config.json").write_text(json.dumps(config))
-    arrays = checkpoint.read(checkpoint.model_variables(predictor.model))
-    checkpoint.save(checkpoint.best_path(folder), arrays, {"training_only": []})
+    arrays = checkpoint.read(variables.model_variables(predictor.model))
+    checkpoint.save(
+        run_directory.best_path(folder), arrays, {"training_only": []}
+    )
     return folder
 
 
@@ -279,4 +290,4 @@ def main(_):
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

@@ -15,9 +15,9 @@ __all__ = ["CSTM", "layers", "load"]
 def __getattr__(name):
     """Imports Keras only when it is used: converters need no Keras."""
     if name == "CSTM":
-        return importlib.import_module("keras_vas.models.segmenter").CSTM
+        return importlib.import_module("keras_vas.models.cstm.cstm").CSTM
     if name == "layers":
         return importlib.import_module("keras_vas.layers")
     if name == "load":
-        return importlib.import_module("keras_vas.prediction").load
+        return importlib.import_module("keras_vas.prediction.predictor").load
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

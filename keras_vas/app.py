@@ -22,7 +22,7 @@ import threading
 
 from absl import flags
 
-from keras_vas import errors
+from keras_vas import command_line
 from keras_vas.errors import UserError
 from keras_vas.page import temporary_folder
 from keras_vas.page.limits import Limits
@@ -94,9 +94,9 @@ def main(_):
         os.environ["HF_HUB_OFFLINE"] = "1"
         os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
         _require_gradio()
-        from keras_vas import prediction
+        from keras_vas.prediction import predictor as prediction_predictor
 
-        predictor = prediction.load(_MODEL.value, _WHICH.value)
+        predictor = prediction_predictor.load(_MODEL.value, _WHICH.value)
         port = listening.getsockname()[1]
         name = _HOST.value if ":" not in _HOST.value else f"[{_HOST.value}]"
         application, visits = application_of(
@@ -110,7 +110,7 @@ def application_of(predictor, folder, limits, host, port):
     """The whole page as an ASGI application.
 
     Args:
-        predictor: `prediction.Predictor`.
+        predictor: `prediction_predictor.Predictor`.
         folder: `pathlib.Path` of an empty folder for everything temporary.
         limits: `Limits`.
         host: address it will be served at; of a loopback address, the page
@@ -182,4 +182,4 @@ def _require_gradio():
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

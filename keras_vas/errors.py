@@ -1,77 +1,9 @@
-"""How this project tells its user that something is wrong.
-
-A `UserError` is something the user can mend: a missing folder, a broken
-file, an impossible combination of flags. Its message is one line that says
-what is wrong, where, and what to do. Entry points run through `run`, which
-prints that line and exits with status 1, without a traceback.
-"""
-
-import errno
-import sys
-
-from absl import app, flags
+"""What a user can mend."""
 
 
 class UserError(Exception):
-    """Something that the user can mend; the message is one line."""
+    """Something that the user can mend; the message is one line.
 
-
-def run(main):
-    """Runs `main(argv)` as a program and exits with its status.
-
-    Args:
-        main: callable that takes the list of command-line words, of which
-            only the program's name is left. It may return an exit status;
-            `None` means 0.
-
-    Exits with status 1 and one line on standard error on a `UserError`, an
-    unknown or ill-formed flag, a word that is no flag, an operating-system
-    error that names its file (disk full, permission denied), and with status
-    130 on ctrl-C.
+    It says what is wrong, where, and what to do: a missing folder, a broken
+    file, an impossible combination of flags. `command_line.run` prints it.
     """
-    try:
-        argv = flags.FLAGS(sys.argv)
-    except flags.Error as error:
-        _fail(f"{_one_line(error)} (see {sys.argv[0]} --help)")
-    try:
-        app.run(_reporting(main), argv=argv)
-    except flags.Error as error:
-        _fail(_one_line(error))
-
-
-def _reporting(main):
-    def reported_main(argv):
-        try:
-            if len(argv) > 1:
-                raise UserError(
-                    f"{argv[1]} is not a flag: write every flag as --name=value"
-                )
-            return main(argv)
-        except UserError as error:
-            _fail(_one_line(error))
-        except KeyboardInterrupt:
-            sys.exit(130)
-        except OSError as error:
-            if error.errno is None:
-                raise
-            _fail(_operating_system_error(error))
-
-    return reported_main
-
-
-def _operating_system_error(error):
-    where = f": {error.filename}" if error.filename else ""
-    advice = {
-        errno.ENOSPC: "; free some disk space and start again",
-        errno.EACCES: "; check the permissions",
-    }.get(error.errno, "")
-    return f"{error.strerror}{where}{advice}"
-
-
-def _one_line(error):
-    return " ".join(str(error).split())
-
-
-def _fail(message):
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)

@@ -1,278 +1,157 @@
-"""A client of TensorFlow Serving's REST port, and of the local server.
+"""Asks TensorFlow Serving, or the local server, about a video.
 
-    python -m keras_vas.serving_client --url=http://127.0.0.1:8501 \
+python -m keras_vas.serving_client --url=http://127.0.0.1:8501 \
         --video=in.mp4 --query="the dog running on the left" --output=out
-
-or from Python:
-
-    client = ServingClient("http://127.0.0.1:8501", "cstm")
-    masks, scores = client.segment(frames, ["a dog", "a woman in red"])
-
-It needs NumPy and OpenCV, and neither TensorFlow nor Keras.
 """
 
-import base64
-import binascii
+import itertools
 import json
-import re
+import pathlib
 
-import cv2
 import numpy as np
+from absl import flags
 
-from keras_vas.data import schema
+from keras_vas import command_line, files
 from keras_vas.errors import UserError
-from keras_vas.serving.rest_call import ServingError, call, check_url
+from keras_vas.pictures import overlay
+from keras_vas.pictures.captions import caption
+from keras_vas.prediction import windows as clip_windows
+from keras_vas.serving.client.client import ServingClient
+from keras_vas.serving.client.rest_call import ServingError
+from keras_vas.video.reader import open_video
 
-SEGMENT_JPEG = "segment_jpeg"
-SEGMENT_MANY = "segment_many"
-# raw values travel as decimal numbers, five bytes each or so
-MAX_RAW_VALUES = 1 << 20
-# more queries than fit are sent in several requests
-MAX_REQUEST_BYTES = 32 << 20
+THRESHOLD = 0.5
 
-_SIDES = ("inputs", "outputs")
+_COLOURS = (
+    (230, 80, 50),
+    (40, 120, 220),
+    (50, 160, 70),
+    (200, 150, 20),
+    (150, 70, 190),
+    (20, 160, 170),
+)
 
-__all__ = ["ServingClient", "ServingError"]
+
+def run():
+    """Defines the flags and runs the program."""
+    _define_flags()
+    command_line.run(main)
 
 
-class ServingClient:
-    """Asks a server for masks.
-
-    Args:
-        url: address of the REST port, such as "http://127.0.0.1:8501".
-        model: name of the model.
-        timeout: seconds within which a request has to be answered.
-        retries: how often a request is sent again after a connection that
-            failed or an answer of 503, with pauses that double. An answer
-            that is another error is final.
-        version: number of the version, `None` for the latest one.
-
-    Raises:
-        UserError: `url` is no address of a server, or `model` no name.
-    """
-
-    def __init__(
-        self, url, model="cstm", timeout=60.0, retries=3, *, version=None
-    ):
-        if not re.fullmatch(r"[^\s/:?#%]+", model):
-            raise UserError(f"{model!r} is no name of a model: write cstm")
-        part = "" if version is None else f"/versions/{version}"
-        self._url = f"{check_url(url)}/v1/models/{model}{part}"
-        self._timeout = timeout
-        self._retries = retries
-
-    def status(self):
-        """Returns the states of the versions.
-
-        Returns:
-            Dict of version (int) -> state, such as `{1: "AVAILABLE"}`.
-
-        Raises:
-            ServingError: no server, or no such model.
-        """
-        answer = self._call("")
-        try:
-            return {
-                int(version["version"]): version["state"]
-                for version in answer["model_version_status"]
+def main(_):
+    """Writes masks and overlays of the frames that the flags name."""
+    values = flags.FLAGS
+    queries = [query.strip() for query in values.query]
+    if not all(queries):
+        raise UserError("--query is empty; say whom to segment")
+    output = pathlib.Path(values.output)
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UserError(f"--output={output} exists; name a new or empty folder")
+    windows = _windows(values.video, values.frame, values.every)
+    client = ServingClient(
+        values.url,
+        values.model,
+        values.timeout,
+        values.retries,
+        version=values.model_version,
+    )
+    states = client.status()
+    if "AVAILABLE" not in states.values():
+        raise ServingError(
+            f"{values.url}: no version of {values.model} is loaded; the "
+            f"server says {states}"
+        )
+    results = []
+    for window in windows:
+        masks, scores = client.segment(window.clip, queries)
+        _write(output, window.frame, queries, masks > THRESHOLD, scores)
+        results.append(
+            {
+                "frame": window.frame.number,
+                "time_seconds": round(window.frame.time_seconds, 6),
+                "scores": [round(float(score), 6) for score in scores],
             }
-        except (KeyError, TypeError, ValueError) as error:
-            raise self._nonsense("no status of a model") from error
-
-    def metadata(self):
-        """Returns the signatures of the model.
-
-        Returns:
-            Dict of signature name -> `{"inputs": ..., "outputs": ...}`, each
-            a dict of tensor name -> `(dtype, shape)`, such as
-            `("DT_UINT8", (-1, -1, 3))`; -1 is any size.
-
-        Raises:
-            ServingError: no server, or no such model.
-        """
-        answer = self._call("/metadata")
-        try:
-            signatures = answer["metadata"]["signature_def"]["signature_def"]
-            return {
-                name: {side: _specs(signature[side]) for side in _SIDES}
-                for name, signature in signatures.items()
-                if not name.startswith("__")
-            }
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise self._nonsense("no metadata of a model") from error
-
-    def segment(self, frames, queries, signature=None):
-        """Segments the target frame of one clip, once for each query.
-
-        Args:
-            frames: the clip in order of time: a uint8 RGB array
-                `(time, height, width, 3)`, or a list of `bytes`, each a JPEG
-                or PNG picture. Frame 4 of 8 is the target.
-            queries: a sentence, or a list of sentences.
-            signature: "segment_jpeg" sends the frames as JPEG, once for each
-                query; "segment_many" sends them as raw numbers once, and the
-                server shares the work between the queries; by default, the
-                latter for several queries on an array of at most
-                `MAX_RAW_VALUES` values (8 frames of 209 x 209), else the
-                former. Masks differ by what JPEG loses, and by less than
-                1/255 because they come back as 8-bit pictures.
-
-        Returns:
-            Pair of the masks, float32 `(queries, height, width)`
-            probabilities at the frames' own size, and the scores, float32
-            `(queries,)`: how sure the model is that the actor is there. A
-            single sentence counts as a list of one.
-
-        Raises:
-            ServingError: no server, or it refuses, or answers nonsense.
-            ValueError: the frames or the queries are of another kind.
-        """
-        queries = [queries] if isinstance(queries, str) else list(queries)
-        if not queries or not all(isinstance(q, str) for q in queries):
-            raise ValueError(
-                f"queries must be sentences. Received: queries={queries}"
-            )
-        if signature not in (None, SEGMENT_JPEG, SEGMENT_MANY):
-            raise ValueError(
-                f"signature must be {SEGMENT_JPEG} or {SEGMENT_MANY}. "
-                f"Received: signature={signature}"
-            )
-        raw = isinstance(frames, np.ndarray)
-        if raw and (
-            frames.dtype != np.uint8
-            or frames.ndim != 4
-            or frames.shape[3] != 3
-            or not frames.size
-        ):
-            raise ValueError(
-                "frames must be uint8 of shape (time, height, width, 3). "
-                f"Received: dtype={frames.dtype}, shape={frames.shape}"
-            )
-        if signature is None:
-            many = raw and len(queries) > 1 and frames.size <= MAX_RAW_VALUES
-            signature = SEGMENT_MANY if many else SEGMENT_JPEG
-        if signature == SEGMENT_JPEG:
-            return self._segment_jpeg(frames, queries)
-        if not raw:
-            raise ValueError(f"{SEGMENT_MANY} takes an array, not pictures")
-        return self._segment_many(frames, queries)
-
-    def _segment_jpeg(self, frames, queries):
-        if isinstance(frames, np.ndarray):
-            size = frames.shape[1:3]
-            frames = [schema.encode_jpeg(frame) for frame in frames]
-        else:
-            size = None
-        clip = [{"b64": base64.b64encode(f).decode()} for f in frames]
-        length = sum(len(picture["b64"]) for picture in clip)
-        count = max(1, MAX_REQUEST_BYTES // max(length, 1))
-        masks, scores = [], []
-        for first in range(0, len(queries), count):
-            rows = [
-                {"frames": clip, "query": query}
-                for query in queries[first : first + count]
-            ]
-            body = {"signature_name": SEGMENT_JPEG, "instances": rows}
-            answer = self._call(":predict", json.dumps(body).encode())
-            try:
-                rows = answer["predictions"]
-                masks += [_decode(row["mask_png_bytes"]["b64"]) for row in rows]
-                scores += [row["score"] for row in rows]
-            except (KeyError, TypeError, ValueError) as error:
-                raise self._nonsense("no masks") from error
-        return self._checked(masks, scores, len(queries), size)
-
-    def _segment_many(self, frames, queries):
-        answer = self._call(
-            ":predict",
-            b'{"signature_name": "%b", "inputs": {"queries": %b, "frames": %b}}'
-            % (
-                SEGMENT_MANY.encode(),
-                json.dumps(queries).encode(),
-                _pixels_as_json(frames),
-            ),
         )
-        try:
-            masks = answer["outputs"]["masks"]
-            scores = answer["outputs"]["scores"]
-        except (KeyError, TypeError) as error:
-            raise self._nonsense("no masks") from error
-        return self._checked(masks, scores, len(queries), frames.shape[1:3])
-
-    def _checked(self, masks, scores, count, size):
-        try:
-            masks = np.asarray(masks, np.float32)
-            scores = np.asarray(scores, np.float32)
-        except (TypeError, ValueError) as error:
-            raise self._nonsense("masks that are no arrays") from error
-        right = masks.ndim == 3 and masks.shape[0] == count
-        if not right or scores.shape != (count,):
-            raise self._nonsense(f"masks of shape {masks.shape}")
-        if size is not None and masks.shape[1:] != size:
-            raise self._nonsense(f"masks of {masks.shape[1:]}, not {size},")
-        if not (np.isfinite(masks).all() and np.isfinite(scores).all()):
-            raise self._nonsense("numbers that are not finite")
-        return masks, scores
-
-    def _call(self, suffix, data=None):
-        return call(
-            self._url + suffix,
-            data,
-            timeout=self._timeout,
-            retries=self._retries,
+        shown = ", ".join(f"{score:.2f}" for score in scores)
+        print(f"frame {window.frame.number}: score {shown}", flush=True)
+    if not results:
+        raise UserError(
+            f"--frame={values.frame}: {values.video} has fewer frames"
         )
-
-    def _nonsense(self, what):
-        return ServingError(
-            f"{self._url} answered with {what}; is it a model that export.py "
-            "wrote?"
-        )
+    with files.atomic_path(output / "results.json") as temporary:
+        document = {"queries": queries, "frames": results}
+        temporary.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"{output}: masks/, overlays/ and results.json")
 
 
-def _pixels_as_json(frames):
-    """Writes frames as nested lists; thirty times as fast as `json.dumps`."""
-    digits = np.array([b"%3d" % n for n in range(256)]).view(np.uint8)
-    text = np.full((*frames.shape[:3], 14), ord(","), np.uint8)
-    text[..., 0], text[..., 12] = ord("["), ord("]")
-    for channel in range(3):
-        first = 1 + 4 * channel
-        text[..., first : first + 3] = digits.reshape(256, 3)[
-            frames[..., channel]
-        ]
-    rows = text.reshape(*frames.shape[:2], -1)[..., :-1]
-    return b"[%b]" % b",".join(
-        b"[%b]" % b",".join(b"[%b]" % row.tobytes() for row in frame)
-        for frame in rows
+def _windows(path, number, every):
+    video = open_video(path)
+    if number is None:
+        return clip_windows.windows(video, lambda image: image, every=every)
+    # targets are frame 1, then `number`
+    windows = clip_windows.windows(
+        video, lambda image: image, every=max(number - 1, 1)
+    )
+    return itertools.islice(
+        (window for window in windows if window.frame.number == number), 1
     )
 
 
-def _specs(tensors):
-    return {
-        name: (
-            tensor["dtype"],
-            None
-            if tensor["tensor_shape"]["unknown_rank"]
-            else tuple(
-                int(n["size"]) for n in tensor["tensor_shape"].get("dim", ())
-            ),
-        )
-        for name, tensor in tensors.items()
-    }
+def _write(output, frame, queries, masks, scores):
+    picture = frame.image
+    lines = []
+    for i, (query, mask) in enumerate(zip(queries, masks, strict=True)):
+        colour = _COLOURS[i % len(_COLOURS)]
+        name = f"{frame.number:05d}_{i + 1}.png"
+        grey = np.repeat(mask[..., None], 3, -1).astype(np.uint8) * 255
+        overlay.write_png(output / "masks" / name, grey)
+        picture = overlay.overlay(picture, mask, colour)
+        text = f"{query} ({scores[i]:.2f})"
+        lines.append(caption(text, picture.shape[1], colour=colour))
+    overlay.write_png(
+        output / "overlays" / f"{frame.number:05d}.png",
+        np.concatenate([picture, *lines]),
+    )
 
 
-def _decode(text):
-    """Returns the probabilities in a PNG picture that came as base64."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("invalid base64") from error
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if image is None or image.ndim != 2 or image.dtype != np.uint8:
-        raise ValueError("no PNG picture of 8 bits and one channel")
-    return image / np.float32(255)
+def _define_flags():
+    flags.DEFINE_string(
+        "url",
+        "http://127.0.0.1:8501",
+        "Address of TensorFlow Serving's REST port.",
+    )
+    flags.DEFINE_string("model", "cstm", "Name of the model.")
+    flags.DEFINE_integer(
+        "model_version", None, "Version; by default the latest.", lower_bound=0
+    )
+    flags.DEFINE_string(
+        "video", None, "Video file, or folder of frames.", required=True
+    )
+    flags.DEFINE_multi_string(
+        "query",
+        None,
+        "Whom to segment; may be given several times.",
+        required=True,
+    )
+    flags.DEFINE_string(
+        "output", None, "Folder for the results.", required=True
+    )
+    flags.DEFINE_integer(
+        "frame", None, "Only this frame, counted from 1.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "every", 1, "Every k-th frame, from the first.", lower_bound=1
+    )
+    flags.DEFINE_float(
+        "timeout", 60.0, "Seconds until a request fails.", lower_bound=0.1
+    )
+    flags.DEFINE_integer(
+        "retries",
+        3,
+        "Further attempts after a failed connection or a status of 503.",
+        lower_bound=0,
+    )
 
 
 if __name__ == "__main__":
-    from keras_vas.serving import client_program
-
-    client_program.run()
+    run()

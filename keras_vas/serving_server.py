@@ -12,14 +12,15 @@ import threading
 
 from absl import flags
 
-from keras_vas import errors
+from keras_vas import command_line
 from keras_vas.errors import UserError
 
 
 def main(_):
     """Serves the models that the flags name until a signal comes."""
     # TensorFlow is imported after the flags are known to be right
-    from keras_vas.serving import local_server, servables
+    from keras_vas.serving.local_server import servables
+    from keras_vas.serving.local_server import server as local_server
 
     values = flags.FLAGS
     models = [
@@ -117,4 +118,4 @@ def _define_flags():
 
 if __name__ == "__main__":
     _define_flags()
-    errors.run(main)
+    command_line.run(main)

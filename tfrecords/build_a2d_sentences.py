@@ -26,8 +26,10 @@ import h5py
 import numpy as np
 from absl import flags
 
-from keras_vas import errors
-from keras_vas.data import record_report, records, schema, source_files
+from keras_vas import command_line, errors
+from keras_vas.data import records
+from keras_vas.data.records import report as record_report
+from keras_vas.data.records import schema, source_files
 
 DATASET = "a2d_sentences"
 PUBLISHED = {
@@ -416,4 +418,4 @@ def main(_):
 
 if __name__ == "__main__":
     define_flags()
-    errors.run(main)
+    command_line.run(main)

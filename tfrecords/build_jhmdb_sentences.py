@@ -27,8 +27,10 @@ import numpy as np
 import scipy.io
 from absl import flags
 
-from keras_vas import errors
-from keras_vas.data import record_report, records, schema, source_files
+from keras_vas import command_line, errors
+from keras_vas.data import records
+from keras_vas.data.records import report as record_report
+from keras_vas.data.records import schema, source_files
 
 DATASET = "jhmdb_sentences"
 FRAMES_PER_VIDEO = 3
@@ -361,4 +363,4 @@ def main(_):
 
 if __name__ == "__main__":
     define_flags()
-    errors.run(main)
+    command_line.run(main)

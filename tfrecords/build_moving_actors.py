@@ -5,8 +5,8 @@
 Nothing is downloaded. A video is one drawn clip of 8 frames with one
 annotated frame, four actors and up to four sentences; train and test share
 no (look, action, sentence form) triple. The same flags give the same bytes,
-whatever the number of workers. Fields of a record: `keras_vas.data.schema`,
-which also holds each actor's look and action here.
+whatever the number of workers. `keras_vas.data.records.schema` has the fields
+of a record, which also holds each actor's look and action here.
 """
 
 import functools
@@ -15,20 +15,18 @@ import pathlib
 
 from absl import flags
 
-from keras_vas import errors
-from keras_vas.data import (
-    moving_actors,
-    moving_actors_language,
-    record_report,
-    records,
-)
+from keras_vas import command_line
+from keras_vas.data import records
+from keras_vas.data.moving_actors import drawing as actor_drawing
+from keras_vas.data.moving_actors import language
+from keras_vas.data.records import report as record_report
 
 _SHARDS = {"train": 8, "test": 2}
 
 
 def convert(video_id, split, **drawing):
     """Draws the one annotated frame of a video."""
-    frame = moving_actors.annotated_frame(video_id, split, **drawing)
+    frame = actor_drawing.annotated_frame(video_id, split, **drawing)
     return records.Conversion([frame])
 
 
@@ -55,7 +53,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
     }
     return records.write_dataset(
         output,
-        moving_actors.DATASET,
+        actor_drawing.DATASET,
         {
             split: [f"{split}-{index:06d}" for index in range(count)]
             for split, count in clips.items()
@@ -72,14 +70,14 @@ def _code():
     return hashlib.sha256(
         b"".join(
             pathlib.Path(module.__file__).read_bytes()
-            for module in (moving_actors, moving_actors_language)
+            for module in (actor_drawing, language)
         )
     ).hexdigest()
 
 
 def define_flags():
     """Defines the program's flags."""
-    side = moving_actors.SMALLEST_SIDE
+    side = actor_drawing.SMALLEST_SIDE
     flags.DEFINE_string(
         "output", None, "Folder for the records.", required=True
     )
@@ -88,7 +86,7 @@ def define_flags():
     flags.DEFINE_enum(
         "sentences",
         "actors",
-        moving_actors.SENTENCES,
+        actor_drawing.SENTENCES,
         "About single actors, or mostly about all who do an action.",
     )
     flags.DEFINE_integer("height", 96, "In pixels.", lower_bound=side)
@@ -122,4 +120,4 @@ def main(_):
 
 if __name__ == "__main__":
     define_flags()
-    errors.run(main)
+    command_line.run(main)

@@ -20,9 +20,10 @@ import pathlib
 
 from absl import flags
 
-from keras_vas import errors, files
-from keras_vas.data import records, training_split, word_vectors
-from keras_vas.data.vocabulary import MIRROR_WORDS, Vocabulary, tokenize
+from keras_vas import command_line, errors, files
+from keras_vas.data import records, training_split
+from keras_vas.data.text import word_vectors
+from keras_vas.data.text.vocabulary import MIRROR_WORDS, Vocabulary, tokenize
 
 NAMES = ("word_vectors.npz", "not_covered.txt", "vocabulary.txt")
 _SHOWN = 20
@@ -233,4 +234,4 @@ def main(_):
 
 if __name__ == "__main__":
     define_flags()
-    errors.run(main)
+    command_line.run(main)

@@ -13,8 +13,10 @@ import pathlib
 import numpy as np
 from absl import flags
 
-from keras_vas import errors, visualization
-from keras_vas.data import moving_actors, schema
+from keras_vas import command_line, errors
+from keras_vas.data.moving_actors import drawing
+from keras_vas.data.records import schema
+from keras_vas.pictures import overlay
 
 FLAGS = flags.FLAGS
 
@@ -23,7 +25,7 @@ flags.DEFINE_integer("clip", 0, "Number of the test clip.", lower_bound=0)
 flags.DEFINE_integer("seed", 0, "As of build_moving_actors.py.", lower_bound=0)
 flags.DEFINE_integer(
     "size", 256, "Height and width in pixels.",
-    lower_bound=moving_actors.SMALLEST_SIDE,
+    lower_bound=drawing.SMALLEST_SIDE,
 )  # fmt: skip
 
 
@@ -32,18 +34,18 @@ def main(_):
     folder = pathlib.Path(FLAGS.output)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise errors.UserError(f"{folder} is not empty; name a new --output")
-    clip = moving_actors.draw_clip(
+    clip = drawing.draw_clip(
         FLAGS.seed, "test", FLAGS.clip, height=FLAGS.size, width=FLAGS.size
     )
     folder.mkdir(parents=True, exist_ok=True)
     shown = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
     frames = np.repeat(clip.frames, shown, axis=0)
     for number, frame in enumerate(frames, 1):
-        visualization.write_png(folder / f"{number:05d}.png", frame)
+        overlay.write_png(folder / f"{number:05d}.png", frame)
     print(f"{len(frames)} frames in {folder}; sentences about them:")
     for sentence in clip.sentences:
         print(f"  {sentence.text}")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    command_line.run(main)

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import schema, transforms
-from keras_vas.data.vocabulary import PADDING_ID
+from keras_vas.data import transforms
+from keras_vas.data.records import schema
+from keras_vas.data.text.vocabulary import PADDING_ID
 
 NO_AUGMENTATION = transforms.Augmentation()
 _READ_BYTES = 2**18

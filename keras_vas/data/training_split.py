@@ -5,7 +5,8 @@ import hashlib
 
 import numpy as np
 
-from keras_vas.data import example_proto, records, schema, tfrecord
+from keras_vas.data import records
+from keras_vas.data.records import example_proto, schema, tfrecord
 from keras_vas.errors import UserError
 
 

@@ -9,7 +9,7 @@ import dataclasses
 
 import tensorflow as tf
 
-from keras_vas.data import vocabulary as vocabulary_lib
+from keras_vas.data.text import vocabulary as vocabulary_lib
 
 SIZE_MULTIPLE = 32
 _HALF = 0.5 - 1e-5  # ResizeArea sums in float32.

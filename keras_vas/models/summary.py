@@ -11,7 +11,7 @@ import keras
 from absl import app, flags
 
 from keras_vas.layers import CMAM, LGFS
-from keras_vas.models.segmenter import CSTM
+from keras_vas.models.cstm.cstm import CSTM
 
 # Table 4 of the paper, multiply-adds at 8 x 320 x 320.
 PAPER_SPATIAL = 19.54e9

@@ -18,7 +18,7 @@ import cv2
 from keras_vas.errors import UserError
 from keras_vas.page import stored_clip
 from keras_vas.page.limits import Limits
-from keras_vas.video import open_video
+from keras_vas.video.reader import open_video
 
 BAD_FILE = 2
 _LARGEST_PICTURE = 64 * 2**20

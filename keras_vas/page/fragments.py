@@ -12,8 +12,8 @@ import numpy as np
 
 from keras_vas.page import gate
 from keras_vas.page.segmenting import OVERLAY, ZIP
-from keras_vas.result_pictures import colours, draw
-from keras_vas.video_file import VideoFile
+from keras_vas.pictures.overlay import colours, draw
+from keras_vas.video.writer import VideoFile
 
 _MAP_WIDTH = 240
 _MAP_STRENGTH = 0.6

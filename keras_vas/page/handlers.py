@@ -8,7 +8,7 @@ import gradio as gr
 from keras_vas.errors import UserError
 from keras_vas.page import fragments, gate, segmenting
 from keras_vas.page.decoding import decode
-from keras_vas.segmentation import THRESHOLD
+from keras_vas.prediction.result import THRESHOLD
 
 _CUT = {
     "seconds": "only the first {limits.seconds:g} s are used",

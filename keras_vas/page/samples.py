@@ -5,7 +5,8 @@ import itertools
 
 import numpy as np
 
-from keras_vas.data import moving_actors, schema
+from keras_vas.data.moving_actors import drawing
+from keras_vas.data.records import schema
 from keras_vas.page import stored_clip
 from keras_vas.page.stored_clip import StoredClip
 
@@ -43,7 +44,7 @@ def draw(folder, limits):
         List of `NUMBER` `Sample`s.
     """
     drawn = (
-        moving_actors.draw_clip(_SEED, "test", i, height=_SIDE, width=_SIDE)
+        drawing.draw_clip(_SEED, "test", i, height=_SIDE, width=_SIDE)
         for i in itertools.count()
     )
     # of some clips, the test split holds one sentence only

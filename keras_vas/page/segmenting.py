@@ -8,8 +8,8 @@ import time
 import zipfile
 
 from keras_vas.errors import UserError
-from keras_vas.result_folder import PARTS, ResultFolder
-from keras_vas.segmentation import Segmentation
+from keras_vas.prediction.result import Segmentation
+from keras_vas.prediction.result_folder import PARTS, ResultFolder
 
 OVERLAY, ZIP = "overlay.mp4", "masks.zip"
 EVERY = (1, 2, 5, 10)

@@ -13,9 +13,9 @@ import pathlib
 import cv2
 import numpy as np
 
-from keras_vas.data.schema import CLIP_OFFSETS
+from keras_vas.data.records.schema import CLIP_OFFSETS
 from keras_vas.errors import UserError
-from keras_vas.video import Video
+from keras_vas.video.reader import Video
 
 _JPEG = [
     cv2.IMWRITE_JPEG_QUALITY,

@@ -11,7 +11,7 @@ python -m keras_vas.weights verify NAME [--clip=FILE [--expect=CLASS]]
 import argparse
 import sys
 
-from keras_vas import errors, weights
+from keras_vas import command_line, errors, weights
 from keras_vas.weights import cache, porting, proofs, registry
 
 
@@ -106,4 +106,4 @@ def _parser():
 if __name__ == "__main__":
     parsed = _parser().parse_args()
     del sys.argv[1:]
-    errors.run(lambda _: main(parsed))
+    command_line.run(lambda _: main(parsed))

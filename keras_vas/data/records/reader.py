@@ -1,0 +1,319 @@
+"""Reading the records of a split by their index."""
+
+import csv
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import tqdm
+
+from keras_vas import errors
+from keras_vas.data.records import example_proto, schema, tfrecord
+from keras_vas.data.records.shard import INDEX_HEADER, MANIFEST
+
+_WRITE_AGAIN = "write the records again with tfrecords/build_*.py"
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptRecord:
+    """A record that cannot be read: its shard's path, its key, and why."""
+
+    shard: str
+    key: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class RecordIndex:
+    """Where every record of a split is; a sample is a (record, query) pair.
+
+    Attributes:
+        directory: `pathlib.Path` of the data set.
+        split: "train" or "test".
+        manifest: dict, the data set's manifest.
+        keys: str array (records,).
+        paths: str array (records,), the shard that holds the record.
+        offsets: int64 array (records,), of the record's frame in its shard.
+        queries: int64 array (records,), how many queries it holds.
+        corrupt: tuple of the `CorruptRecord` that were left out.
+    """
+
+    directory: pathlib.Path
+    split: str
+    manifest: dict
+    keys: np.ndarray
+    paths: np.ndarray
+    offsets: np.ndarray
+    queries: np.ndarray
+    corrupt: tuple = ()
+
+    def __len__(self):
+        return len(self.keys)
+
+    @property
+    def num_samples(self):
+        """How many (record, query) pairs there are."""
+        return int(self.queries.sum())
+
+    @property
+    def sample_records(self):
+        """int64 array (samples,): the record of each sample."""
+        return np.repeat(np.arange(len(self)), self.queries)
+
+    @property
+    def sample_queries(self):
+        """int64 array (samples,): the query of each sample in its record."""
+        firsts = np.cumsum(self.queries) - self.queries
+        return np.arange(self.num_samples) - np.repeat(firsts, self.queries)
+
+    @property
+    def sample_ids(self):
+        """List of the samples' ids, "<key>/<query>"."""
+        pairs = zip(self.sample_records, self.sample_queries, strict=True)
+        return [f"{self.keys[record]}/{query}" for record, query in pairs]
+
+    def read(self, record):
+        """Reads one record without TensorFlow.
+
+        Args:
+            record: its number in the index.
+
+        Returns:
+            `schema.AnnotatedFrame` with JPEG bytes as its clip.
+
+        Raises:
+            UserError: the record is corrupt or of another schema version.
+        """
+        path, key = self.paths[record], self.keys[record]
+        try:
+            with open(path, "rb") as file:
+                data = _read_checked(file, self.offsets[record], key)
+            return schema.deserialize(data)
+        except (tfrecord.CorruptRecordError, ValueError) as error:
+            raise errors.UserError(
+                f"{path} is corrupt: record {key}: {error}; {_WRITE_AGAIN}, "
+                "or go on without it with --skip_corrupt"
+            ) from error
+
+    def subset(self, chosen):
+        """The index of some of the records.
+
+        Args:
+            chosen: int array of record numbers, or bool array (records,).
+
+        Returns:
+            `RecordIndex`.
+        """
+        return dataclasses.replace(
+            self,
+            keys=self.keys[chosen],
+            paths=self.paths[chosen],
+            offsets=self.offsets[chosen],
+            queries=self.queries[chosen],
+        )
+
+
+def read_manifest(directory):
+    """Reads and checks RECORDS/manifest.json.
+
+    Args:
+        directory: folder of the data set.
+
+    Returns:
+        dict as `write_dataset` describes it.
+
+    Raises:
+        UserError: there is no folder, no manifest, or one of another version.
+    """
+    directory = pathlib.Path(directory)
+    path = directory / MANIFEST
+    if not directory.is_dir():
+        raise errors.UserError(f"there is no folder {directory} with records")
+    try:
+        manifest = json.loads(path.read_text())
+        version, splits = manifest["version"], manifest["splits"]
+    except FileNotFoundError as error:
+        raise errors.UserError(
+            f"{directory} holds no complete records: {MANIFEST} is missing; "
+            + _WRITE_AGAIN
+        ) from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise errors.UserError(
+            f"{path} is no manifest of records; {_WRITE_AGAIN}"
+        ) from error
+    if version != schema.SCHEMA_VERSION:
+        raise errors.UserError(
+            f"{directory} holds records of schema version {version}, but "
+            f"this program reads {schema.SCHEMA_VERSION}; {_WRITE_AGAIN}"
+        )
+    if not isinstance(splits, dict):
+        raise errors.UserError(f"{path} is no manifest of records")
+    return manifest
+
+
+def read_index(directory, split, *, skip_corrupt=False):
+    """Reads the index of a split and checks that its shards are whole.
+
+    Sizes are compared with the manifest; checksums are read only when
+    `skip_corrupt` is set, since that costs one pass over the data.
+
+    Args:
+        directory: folder of the data set.
+        split: "train" or "test".
+        skip_corrupt: leave the records out that cannot be read, instead of
+            raising; they stand in the index's `corrupt`.
+
+    Returns:
+        `RecordIndex`.
+
+    Raises:
+        UserError: the folder, its manifest, the split or a shard is missing,
+            truncated, or of another version.
+    """
+    index = _load_index(pathlib.Path(directory), split)
+    if not skip_corrupt:
+        for shard in index.manifest["splits"][split]["shards"]:
+            _check_size(index.directory / shard["name"], shard["bytes"])
+        return index
+    corrupt = tuple(_verify(index, progress=True))
+    bad = {record.key for record in corrupt}
+    whole = np.array([key not in bad for key in index.keys], bool)
+    if not whole.any():
+        raise errors.UserError(
+            f"no record of the {split} split in {directory} can be read; "
+            + _WRITE_AGAIN
+        )
+    return dataclasses.replace(index.subset(whole), corrupt=corrupt)
+
+
+def verify(directory, split, *, progress=False):
+    """Reads every record of a split and compares the checksums.
+
+    Args:
+        directory: folder of the data set.
+        split: "train" or "test".
+        progress: show a progress bar.
+
+    Returns:
+        List of `CorruptRecord`, empty when all is well.
+    """
+    index = _load_index(pathlib.Path(directory), split)
+    return list(_verify(index, progress))
+
+
+def corruption_error(directory, split):
+    """The `UserError` that names what is corrupt, after a read has failed.
+
+    Args:
+        directory: folder of the data set.
+        split: "train" or "test".
+
+    Returns:
+        `UserError`, or None when every record can be read.
+    """
+    corrupt = verify(directory, split)
+    if not corrupt:
+        return None
+    first = corrupt[0]
+    return errors.UserError(
+        f"{len(corrupt)} corrupt record(s) in the {split} split, the first: "
+        f"{first.shard}: {first.key}: {first.reason}; {_WRITE_AGAIN}, or go "
+        "on without them with --skip_corrupt"
+    )
+
+
+def _load_index(directory, split):
+    manifest = read_manifest(directory)
+    if split not in manifest["splits"]:
+        raise errors.UserError(
+            f"{directory} has no {split} split; it has: "
+            + ", ".join(manifest["splits"])
+        )
+    expected = manifest["splits"][split]
+    path = directory / f"{split}.index.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        keys, names, offsets, queries = zip(*rows, strict=True)
+        index = RecordIndex(
+            directory,
+            split,
+            manifest,
+            keys=np.array(keys),
+            paths=np.array([str(directory / name) for name in names]),
+            offsets=np.array(offsets).astype(np.int64),
+            queries=np.array(queries).astype(np.int64),
+        )
+    except (OSError, ValueError) as error:
+        raise errors.UserError(
+            f"{path} is missing or damaged; {_WRITE_AGAIN}"
+        ) from error
+    found = (len(index), index.num_samples)
+    if header != INDEX_HEADER or found != (
+        expected["frames"],
+        expected["samples"],
+    ):
+        raise errors.UserError(
+            f"{path} does not agree with {MANIFEST}; {_WRITE_AGAIN}"
+        )
+    return index
+
+
+def _check_size(path, expected):
+    size = path.stat().st_size if path.is_file() else None
+    if size is None:
+        what = "is missing"
+    elif size < expected:
+        what = f"is truncated: it has {size} of {expected} bytes"
+    elif size > expected:
+        what = f"has {size} bytes instead of {expected}"
+    else:
+        return
+    raise errors.UserError(
+        f"{path} {what}; {_WRITE_AGAIN}, or go on without the records that "
+        "cannot be read with --skip_corrupt"
+    )
+
+
+def _verify(index, progress):
+    bar = tqdm.tqdm(
+        total=len(index),
+        desc=f"checking {index.split}",
+        unit="record",
+        disable=not progress,
+    )
+    with bar:
+        for path in dict.fromkeys(index.paths):
+            records = np.flatnonzero(index.paths == path)
+            try:
+                with open(path, "rb") as file:
+                    for record in records:
+                        bar.update()
+                        key = index.keys[record]
+                        try:
+                            _read_checked(file, index.offsets[record], key)
+                        except tfrecord.CorruptRecordError as error:
+                            yield CorruptRecord(path, key, str(error))
+            except FileNotFoundError:
+                for key in index.keys[records]:
+                    yield CorruptRecord(path, key, "the file is missing")
+
+
+def _read_checked(file, offset, key):
+    data = tfrecord.read(file, int(offset))
+    if data is None:
+        raise tfrecord.CorruptRecordError("the file ends before the record")
+    try:
+        fields = example_proto.decode_example(data)
+    except ValueError as error:
+        raise tfrecord.CorruptRecordError(str(error)) from error
+    version = fields.get(schema.SCHEMA_VERSION_FIELD)
+    if version != [schema.SCHEMA_VERSION]:
+        raise tfrecord.CorruptRecordError(
+            f"it is of schema version {version[0] if version else None}, but "
+            f"this program reads {schema.SCHEMA_VERSION}"
+        )
+    if fields.get(schema.KEY) != [key.encode()]:
+        raise tfrecord.CorruptRecordError("another record stands there")
+    return data

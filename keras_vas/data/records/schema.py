@@ -1,0 +1,357 @@
+"""The one definition of a record, for writers and readers alike.
+
+A record is one annotated frame: the clip around it as JPEG, every actor with
+its mask as PNG, and every sentence with the actor that it describes. It is a
+`tf.train.Example` with the fields named below; a *sample* is one (record,
+query) pair, with the id `"<key>/<query index>"`.
+
+Writing needs no TensorFlow, so that a converter's processes stay small; only
+`parse` imports it.
+"""
+
+import dataclasses
+
+import cv2
+import numpy as np
+
+from keras_vas.data.records import example_proto
+
+SCHEMA_VERSION = 1
+SUBSETS = ("train", "test")
+
+CLIP_LENGTH = 8
+CLIP_OFFSETS = tuple(range(-8, 8, 2))
+TARGET_INDEX = CLIP_OFFSETS.index(0)
+
+JPEG_QUALITY = 92
+
+SCHEMA_VERSION_FIELD = "schema_version"
+KEY = "key"
+DATASET = "dataset"
+VIDEO_ID = "video_id"
+SUBSET = "subset"
+FRAME_NUMBER = "frame_number"
+HEIGHT = "height"
+WIDTH = "width"
+CLIP_FRAMES = "clip_frames"
+CLIP_FRAME_NUMBERS = "clip_frame_numbers"
+ACTOR_IDS = "actor_ids"
+ACTOR_MASKS = "actor_masks"
+ACTOR_LOOKS = "actor_looks"
+ACTOR_ACTIONS = "actor_actions"
+QUERY_TEXTS = "query_texts"
+QUERY_ACTORS = "query_actors"
+
+
+def clip_frame_numbers(frame, num_frames):
+    """Numbers of the frames that make the clip of an annotated frame.
+
+    Every number is clamped by itself, so that the annotated frame always
+    stands at `TARGET_INDEX`.
+
+    Args:
+        frame: number of the annotated frame, counted from 1.
+        num_frames: frames in the video.
+
+    Returns:
+        List of `CLIP_LENGTH` ints in 1..num_frames.
+
+    Raises:
+        ValueError: `frame` is outside of the video.
+    """
+    if not 1 <= frame <= num_frames:
+        raise ValueError(
+            "The annotated frame must be one of the video's frames. "
+            f"Received: frame={frame}, num_frames={num_frames}"
+        )
+    return [min(max(frame + o, 1), num_frames) for o in CLIP_OFFSETS]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Actor:
+    """An actor of one frame.
+
+    Attributes:
+        id: the data set's own name of the instance, stable within a video.
+        mask: bool array (height, width).
+        look: appearance, where the data set names it, else "".
+        action: action, where the data set names it, else "".
+    """
+
+    id: str
+    mask: np.ndarray
+    look: str = ""
+    action: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Query:
+    """A sentence, unchanged, and the index of its actor in the frame."""
+
+    text: str
+    actor: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AnnotatedFrame:
+    """What one record holds.
+
+    Attributes:
+        dataset: name of the data set.
+        video_id: name of the video, unique in the data set.
+        subset: "train" or "test".
+        frame_number: number of the annotated frame, counted from 1.
+        clip: `CLIP_LENGTH` frames in order of time, each a uint8 RGB array
+            (height, width, 3) or `bytes` that are a JPEG of that size.
+        clip_frame_numbers: the number of each of them in the video.
+        height: of the source video, in pixels.
+        width: of the source video, in pixels.
+        actors: tuple of `Actor`; those that no sentence names belong too.
+        queries: tuple of `Query`.
+    """
+
+    dataset: str
+    video_id: str
+    subset: str
+    frame_number: int
+    clip: list
+    clip_frame_numbers: list
+    height: int
+    width: int
+    actors: tuple = ()
+    queries: tuple = ()
+
+    @property
+    def key(self):
+        """The record's name, unique over all data sets."""
+        return f"{self.dataset}/{self.video_id}/{self.frame_number:05d}"
+
+
+def serialize(frame):
+    """Writes an `AnnotatedFrame` as the bytes of a `tf.train.Example`.
+
+    Frames become JPEG of quality 92 without chroma subsampling (which would
+    wash out small coloured actors); masks become lossless PNG.
+
+    Args:
+        frame: `AnnotatedFrame`.
+
+    Returns:
+        `bytes`, equal for equal frames.
+
+    Raises:
+        ValueError: the parts of the frame do not fit together.
+    """
+    _check(frame)
+    clip = [f if isinstance(f, bytes) else encode_jpeg(f) for f in frame.clip]
+    return example_proto.encode_example(
+        {
+            SCHEMA_VERSION_FIELD: [SCHEMA_VERSION],
+            KEY: [frame.key.encode()],
+            DATASET: [frame.dataset.encode()],
+            VIDEO_ID: [frame.video_id.encode()],
+            SUBSET: [frame.subset.encode()],
+            FRAME_NUMBER: [frame.frame_number],
+            HEIGHT: [frame.height],
+            WIDTH: [frame.width],
+            CLIP_FRAMES: clip,
+            CLIP_FRAME_NUMBERS: list(frame.clip_frame_numbers),
+            ACTOR_IDS: [a.id.encode() for a in frame.actors],
+            ACTOR_MASKS: [encode_mask(a.mask) for a in frame.actors],
+            ACTOR_LOOKS: [a.look.encode() for a in frame.actors],
+            ACTOR_ACTIONS: [a.action.encode() for a in frame.actors],
+            QUERY_TEXTS: [q.text.encode() for q in frame.queries],
+            QUERY_ACTORS: [q.actor for q in frame.queries],
+        }
+    )
+
+
+def deserialize(serialized):
+    """Reads a record without TensorFlow: the inverse of `serialize`.
+
+    Args:
+        serialized: `bytes` of one record.
+
+    Returns:
+        `AnnotatedFrame`; its clip holds JPEG `bytes`, its masks are decoded.
+
+    Raises:
+        ValueError: another schema version, or no record at all.
+    """
+    fields = example_proto.decode_example(serialized)
+    version = fields.get(SCHEMA_VERSION_FIELD)
+    if version != [SCHEMA_VERSION]:
+        raise ValueError(
+            f"The record must be of schema version {SCHEMA_VERSION}. "
+            f"Received: schema_version={version[0] if version else None}"
+        )
+    try:
+        return _from_fields(fields)
+    except (KeyError, IndexError) as error:
+        raise ValueError(
+            f"The record must hold every field of the schema. Received: {error}"
+        ) from error
+
+
+def parse(serialized):
+    """Reads a record in a TensorFlow graph, for `tf.data`.
+
+    Args:
+        serialized: scalar string tensor, one record.
+
+    Returns:
+        dict of tensors: scalars `schema_version`, `frame_number`, `height`,
+        `width` (int64) and `key`, `dataset`, `video_id`, `subset` (string);
+        `clip_frames` (`CLIP_LENGTH`,) JPEG strings, `clip_frame_numbers`
+        (`CLIP_LENGTH`,) int64; `actor_ids`, `actor_masks` (PNG), `actor_looks`,
+        `actor_actions` (actors,) string; `query_texts` (queries,) string,
+        `query_actors` (queries,) int64, indices into the actors.
+
+    Raises:
+        tf.errors.InvalidArgumentError: another schema version, or no record.
+    """
+    import tensorflow as tf
+
+    version = tf.io.parse_single_example(
+        serialized,
+        {SCHEMA_VERSION_FIELD: tf.io.FixedLenFeature([], tf.int64, -1)},
+    )[SCHEMA_VERSION_FIELD]
+    right_version = tf.debugging.assert_equal(
+        version,
+        np.int64(SCHEMA_VERSION),
+        "The record is of another schema version: write the records again.",
+    )
+    # The assertion is None when executing eagerly.
+    with tf.control_dependencies([right_version] if right_version else []):
+        serialized = tf.identity(serialized)
+
+    def one(dtype):
+        return tf.io.FixedLenFeature([], dtype)
+
+    def clip(dtype):
+        return tf.io.FixedLenFeature([CLIP_LENGTH], dtype)
+
+    def many(dtype):
+        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
+
+    return tf.io.parse_single_example(
+        serialized,
+        {
+            SCHEMA_VERSION_FIELD: one(tf.int64),
+            KEY: one(tf.string),
+            DATASET: one(tf.string),
+            VIDEO_ID: one(tf.string),
+            SUBSET: one(tf.string),
+            FRAME_NUMBER: one(tf.int64),
+            HEIGHT: one(tf.int64),
+            WIDTH: one(tf.int64),
+            CLIP_FRAMES: clip(tf.string),
+            CLIP_FRAME_NUMBERS: clip(tf.int64),
+            ACTOR_IDS: many(tf.string),
+            ACTOR_MASKS: many(tf.string),
+            ACTOR_LOOKS: many(tf.string),
+            ACTOR_ACTIONS: many(tf.string),
+            QUERY_TEXTS: many(tf.string),
+            QUERY_ACTORS: many(tf.int64),
+        },
+    )
+
+
+def encode_jpeg(image):
+    """Encodes a uint8 RGB array (height, width, 3) as JPEG `bytes`."""
+    options = [
+        cv2.IMWRITE_JPEG_QUALITY,
+        JPEG_QUALITY,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ]
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".jpg", bgr, options)[1].tobytes()
+
+
+def decode_jpeg(data):
+    """Decodes JPEG `bytes` to a uint8 RGB array (height, width, 3)."""
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
+        raise ValueError("The bytes must be a JPEG image.")
+    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+
+
+def encode_mask(mask):
+    """Encodes a bool array (height, width) as one-channel PNG, 0 and 255."""
+    return cv2.imencode(".png", mask.astype(np.uint8) * 255)[1].tobytes()
+
+
+def decode_mask(data):
+    """Decodes a mask's PNG `bytes` to a bool array (height, width)."""
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if mask is None:
+        raise ValueError("The bytes must be a PNG image.")
+    return mask > 127
+
+
+def _from_fields(fields):
+    def one(name):
+        value = fields[name][0]
+        return value.decode() if isinstance(value, bytes) else value
+
+    def texts(name):
+        return [value.decode() for value in fields[name]]
+
+    actors = zip(
+        texts(ACTOR_IDS),
+        [decode_mask(data) for data in fields[ACTOR_MASKS]],
+        texts(ACTOR_LOOKS),
+        texts(ACTOR_ACTIONS),
+        strict=True,
+    )
+    queries = zip(texts(QUERY_TEXTS), fields[QUERY_ACTORS], strict=True)
+    return AnnotatedFrame(
+        dataset=one(DATASET),
+        video_id=one(VIDEO_ID),
+        subset=one(SUBSET),
+        frame_number=one(FRAME_NUMBER),
+        clip=list(fields[CLIP_FRAMES]),
+        clip_frame_numbers=list(fields[CLIP_FRAME_NUMBERS]),
+        height=one(HEIGHT),
+        width=one(WIDTH),
+        actors=tuple(Actor(*actor) for actor in actors),
+        queries=tuple(Query(*query) for query in queries),
+    )
+
+
+def _check(frame):
+    size = (frame.height, frame.width)
+    if frame.subset not in SUBSETS:
+        raise ValueError(
+            f"subset must be one of {SUBSETS}. Received: subset={frame.subset}"
+        )
+    for name in ("clip", "clip_frame_numbers"):
+        if len(getattr(frame, name)) != CLIP_LENGTH:
+            raise ValueError(
+                f"{name} must hold {CLIP_LENGTH} items. "
+                f"Received: length={len(getattr(frame, name))}"
+            )
+    for image in frame.clip:
+        if isinstance(image, bytes):
+            continue
+        if image.shape != (*size, 3) or image.dtype != np.uint8:
+            raise ValueError(
+                "A clip's frame must be uint8 and of the record's size. "
+                f"Received: shape={image.shape}, dtype={image.dtype}"
+            )
+    for actor in frame.actors:
+        if actor.mask.shape != size or actor.mask.dtype != bool:
+            raise ValueError(
+                "A mask must be bool and of the record's size. "
+                f"Received: shape={actor.mask.shape}, dtype={actor.mask.dtype}"
+            )
+    ids = [actor.id for actor in frame.actors]
+    if len(set(ids)) != len(ids):
+        raise ValueError(f"Actors must differ in id. Received: ids={ids}")
+    for query in frame.queries:
+        if not 0 <= query.actor < len(frame.actors):
+            raise ValueError(
+                "A query must point to an actor of its frame. "
+                f"Received: actor={query.actor}, actors={len(frame.actors)}"
+            )

@@ -1,0 +1,409 @@
+"""Writing a data set of records in parallel; the layout is in `records`."""
+
+import collections
+import concurrent.futures
+import contextlib
+import fcntl
+import functools
+import hashlib
+import json
+import multiprocessing
+import os
+import pathlib
+import shutil
+import signal
+import sys
+import threading
+
+import numpy as np
+import tqdm
+
+from keras_vas import errors
+from keras_vas.data.records import schema
+from keras_vas.data.records import shard as shard_files
+
+_MAX_DEFAULT_WORKERS = 8
+
+
+def default_workers():
+    """Processes that a converter uses unless told: the cores, at most 8.
+
+    A process holds about 100 MB, so that eight stay well under 1.5 GB.
+    """
+    return min(len(os.sched_getaffinity(0)), _MAX_DEFAULT_WORKERS)
+
+
+def write_dataset(
+    output,
+    dataset,
+    videos,
+    convert,
+    *,
+    workers,
+    shards,
+    source_fingerprint,
+    excluded=(),
+    progress=True,
+):
+    """Converts a data set to records.
+
+    The work is done a shard at a time by `workers` processes. The bytes do
+    not depend on their number. Videos are ordered by a hash of their names,
+    so that every shard is a fair sample. A run that was interrupted is
+    continued: finished shards are kept if sources, converter and arguments
+    are the same; otherwise all begins anew.
+
+    Args:
+        output: folder for the data set.
+        dataset: its name, the first part of every key.
+        videos: dict from split to a list of video ids. A split without
+            videos is left out.
+        convert: picklable callable (video id, split) -> `Conversion`.
+        workers: number of processes; 1 works in the calling process.
+        shards: dict from split to its number of files, at most one a video.
+        source_fingerprint: str that changes when the sources do.
+        excluded: (reason, item) pairs that are known already.
+        progress: show a progress bar.
+
+    Returns:
+        dict, the manifest: "version", "dataset", "splits": {split: {"videos",
+        "frames", "queries", "samples", "shards": [{"name", "bytes", "records",
+        "samples", "sha256"}]}}, "excluded": {reason: count}, "fingerprint".
+        Videos, frames and queries (distinct sentences per actor of a video)
+        are those with a sample; a sample is a (frame, query) pair.
+
+    Raises:
+        UserError: no samples, a key that occurs twice, another data set or
+            another run in the folder, a worker that died.
+        ValueError: `workers` or a number of shards is less than 1, or
+            `convert` returned frames that are no valid records.
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    if min(workers, *shards.values()) < 1:
+        raise ValueError(
+            "workers and shards must be 1 or more. "
+            f"Received: workers={workers}, shards={shards}"
+        )
+    output = pathlib.Path(output)
+    excluded = [list(item) for item in excluded]
+    plan = _plan(
+        output,
+        dataset,
+        videos,
+        convert,
+        shards,
+        source_fingerprint,
+        excluded,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    with _only_run_in(output):
+        manifest = _complete_manifest(output, dataset, plan)
+        if manifest is None:
+            summaries = _write_shards(plan, convert, workers, progress)
+            manifest = _finish(output, dataset, plan, summaries, excluded)
+    return manifest
+
+
+def _plan(output, dataset, videos, convert, shards, source, excluded):
+    everything = [v for ids in videos.values() for v in ids]
+    twice = [v for v, n in collections.Counter(everything).items() if n > 1]
+    if twice:
+        raise errors.UserError(
+            f"{len(twice)} video(s) are listed twice, the first: {twice[0]}; "
+            "list every video once, in one split"
+        )
+    if not everything:
+        raise errors.UserError(f"no video of {dataset} to convert was found")
+    fingerprint = _digest(
+        dataset, videos, shards, source, excluded, _code(convert)
+    )
+    plan = []
+    for split, ids in videos.items():
+        if not ids:
+            continue
+        ordered = sorted(ids, key=lambda v: (_digest(dataset, v), v))
+        count = min(shards[split], len(ids))
+        for number, part in enumerate(
+            np.array_split(np.array(ordered, object), count)
+        ):
+            name = f"{split}-{number:05d}-of-{count:05d}.tfrecord"
+            plan.append(
+                shard_files.Shard(
+                    output, name, dataset, split, tuple(part), fingerprint
+                )
+            )
+    return plan
+
+
+def _digest(*parts):
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _code(convert):
+    """Digests of the code that makes a record's bytes."""
+    while isinstance(convert, functools.partial):
+        convert = convert.func
+    converter = pathlib.Path(sys.modules[convert.__module__].__file__)
+    package = pathlib.Path(schema.__file__).parent
+    return [
+        hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in [converter, *sorted(package.glob("*.py"))]
+    ]
+
+
+@contextlib.contextmanager
+def _only_run_in(output):
+    handle = os.open(output, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise errors.UserError(
+                f"another run is writing to {output}; wait for it, or choose "
+                "another folder"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _complete_manifest(output, dataset, plan):
+    """The manifest of a complete run like this one; else clears the way."""
+    state = output / shard_files.STATE_DIRECTORY
+    path = output / shard_files.MANIFEST
+    old = {
+        shard
+        for split in schema.SUBSETS
+        for shard in output.glob(f"{split}-*-of-*.tfrecord")
+    }
+    if path.exists():
+        manifest = _own_manifest(path, dataset)
+        whole = all(
+            (output / shard["name"]) in old
+            and (output / shard["name"]).stat().st_size == shard["bytes"]
+            for split in manifest["splits"].values()
+            for shard in split["shards"]
+        )
+        if whole and manifest["fingerprint"] == plan[0].fingerprint:
+            return manifest
+        print(
+            f"{output} is damaged or was made from other sources, with other "
+            "arguments or by another version: writing it anew"
+        )
+    elif old and not state.is_dir():
+        raise errors.UserError(
+            f"{output} holds TFRecords that are not of this program; choose "
+            "another folder"
+        )
+    state.mkdir(exist_ok=True)
+    path.unlink(missing_ok=True)
+    shard_files.remove_leftovers(output)
+    finished = {shard.path for shard in plan if shard.finished()}
+    for shard in old - finished:
+        shard.unlink()
+    for split in schema.SUBSETS:
+        (output / f"{split}.index.csv").unlink(missing_ok=True)
+    return None
+
+
+def _own_manifest(path, dataset):
+    try:
+        manifest = json.loads(path.read_text())
+        known = {"dataset", "splits", "fingerprint"} <= set(manifest)
+    except (ValueError, TypeError):
+        known = False
+    if not known:
+        raise errors.UserError(
+            f"{path} is not of this program; choose another folder"
+        )
+    if manifest["dataset"] != dataset:
+        raise errors.UserError(
+            f"{path.parent} holds the records of {manifest['dataset']}; "
+            "choose another folder, or remove it"
+        )
+    return manifest
+
+
+def _write_shards(plan, convert, workers, progress):
+    kept = {shard.name: shard.finished() for shard in plan}
+    waiting = [shard for shard in plan if kept[shard.name] is None]
+    bar = tqdm.tqdm(
+        total=sum(len(shard.video_ids) for shard in plan),
+        initial=sum(
+            len(shard.video_ids) for shard in plan if shard not in waiting
+        ),
+        desc="converting",
+        unit="video",
+        disable=not progress,
+        smoothing=0.05,
+    )
+    with bar:
+        if workers == 1:
+            new = {
+                shard.name: shard_files.write(shard, convert, _counting(bar))
+                for shard in waiting
+            }
+        else:
+            new = _write_in_processes(waiting, convert, workers, bar)
+    return [kept[shard.name] or new[shard.name] for shard in plan]
+
+
+def _counting(bar):
+    """A report function for `shard_files.write` that moves a progress bar."""
+    begun = [False]
+
+    def report_video(video_id):
+        bar.update(int(begun[0]))
+        begun[0] = video_id is not None
+
+    return report_video
+
+
+def _write_in_processes(waiting, convert, workers, bar):
+    # TensorFlow and video decoders hold threads: never fork them.
+    context = multiprocessing.get_context("spawn")
+    # A simple queue is written at once: the last word of a worker that dies
+    # is not lost.
+    reports, stop = context.SimpleQueue(), context.Event()
+    executor = concurrent.futures.ProcessPoolExecutor(
+        min(workers, len(waiting)) or 1,
+        mp_context=context,
+        initializer=_start_worker,
+        initargs=(convert, reports, stop),
+    )
+    at_work = {}
+    try:
+        pending = {executor.submit(_write_in_worker, s) for s in waiting}
+        summaries = {}
+        while pending:
+            done, pending = concurrent.futures.wait(
+                pending, 0.2, concurrent.futures.FIRST_COMPLETED
+            )
+            _follow(reports, at_work, bar)
+            for future in done:
+                summary = future.result()
+                summaries[summary["name"]] = summary
+        return summaries
+    except concurrent.futures.process.BrokenProcessPool as error:
+        _follow(reports, at_work, bar)
+        raise errors.UserError(
+            "a worker process died, for lack of memory or in a decoder, while "
+            f"these videos were converted: {', '.join(at_work.values())}; "
+            "start again with fewer --workers (finished shards are kept)"
+        ) from error
+    finally:
+        stop.set()
+        executor.shutdown(cancel_futures=True)
+        _follow(reports, at_work, bar)
+
+
+def _follow(reports, at_work, bar):
+    while not reports.empty():
+        process, video_id = reports.get()
+        if at_work.pop(process, None) is not None:
+            bar.update()
+        if video_id is not None:
+            at_work[process] = video_id
+
+
+def _start_worker(convert, reports, stop):
+    global _worker
+    _worker = (convert, reports, stop)
+    # Ctrl-C is the parent's affair, and its death is the worker's end.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent():
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _write_in_worker(shard):
+    convert, reports, stop = _worker
+
+    def report_video(video_id):
+        if stop.is_set():
+            raise shard_files.StoppedError
+        reports.put((os.getpid(), video_id))
+
+    return shard_files.write(shard, convert, report_video)
+
+
+def _finish(output, dataset, plan, summaries, excluded):
+    splits = {}
+    rows = {}
+    for shard, summary in zip(plan, summaries, strict=True):
+        counts = splits.setdefault(
+            shard.split,
+            {
+                "videos": 0,
+                "frames": 0,
+                "queries": 0,
+                "samples": 0,
+                "shards": [],
+            },
+        )
+        samples = sum(queries for _, _, queries in summary["rows"])
+        counts["videos"] += summary["videos"]
+        counts["frames"] += len(summary["rows"])
+        counts["queries"] += summary["queries"]
+        counts["samples"] += samples
+        counts["shards"].append(
+            {
+                "name": shard.name,
+                "bytes": summary["bytes"],
+                "records": len(summary["rows"]),
+                "samples": samples,
+                "sha256": summary["sha256"],
+            }
+        )
+        rows.setdefault(shard.split, []).extend(
+            [key, shard.name, offset, queries]
+            for key, offset, queries in summary["rows"]
+        )
+        excluded = excluded + summary["excluded"]
+    _check_counts(splits, rows, excluded)
+    manifest = {
+        "version": schema.SCHEMA_VERSION,
+        "dataset": dataset,
+        "splits": splits,
+        "excluded": _exclusion_counts(excluded),
+        "fingerprint": plan[0].fingerprint,
+    }
+    for split, split_rows in rows.items():
+        shard_files.write_csv(
+            output / f"{split}.index.csv",
+            [shard_files.INDEX_HEADER, *split_rows],
+        )
+    shard_files.write_csv(
+        output / shard_files.EXCLUDED,
+        [shard_files.EXCLUDED_HEADER, *sorted(excluded)],
+    )
+    shard_files.write_json(output / shard_files.MANIFEST, manifest)
+    shutil.rmtree(output / shard_files.STATE_DIRECTORY, ignore_errors=True)
+    return manifest
+
+
+def _exclusion_counts(excluded):
+    counts = collections.Counter(reason for reason, _ in excluded)
+    return dict(sorted(counts.items()))
+
+
+def _check_counts(splits, rows, excluded):
+    for split, counts in splits.items():
+        if not counts["samples"]:
+            reasons = _exclusion_counts(excluded)
+            raise errors.UserError(
+                f"the {split} split has no samples; excluded: "
+                + ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+            )
+    keys = collections.Counter(
+        key for split_rows in rows.values() for key, *_ in split_rows
+    )
+    key, count = keys.most_common(1)[0]
+    if count > 1:
+        raise errors.UserError(
+            f"the key {key} occurs {count} times; every frame of a video must "
+            "be listed once"
+        )

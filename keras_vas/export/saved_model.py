@@ -1,0 +1,350 @@
+"""A run as one file or folder that others can use.
+
+    DIR/<version>/                      a SavedModel for TF Serving
+      saved_model.pb, variables/
+      assets/vocabulary.txt
+      assets.extra/model_card.json, model_card.md
+      assets.extra/tf_serving_warmup_requests
+
+    FILE.keras                          a Keras file with further members
+      keras_vas/vocabulary.txt, config.json, presence.json
+
+A version is written aside and renamed when it is complete, so that a server
+that watches the folder never loads half of one.
+"""
+
+import contextlib
+import dataclasses
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+import zipfile
+
+import keras
+import tensorflow as tf
+
+from keras_vas import files
+from keras_vas.data import transforms
+from keras_vas.errors import UserError
+from keras_vas.export import model_card
+from keras_vas.export import warmup as warmup_requests
+from keras_vas.export.graph import MAX_ROWS, ServedModel
+from keras_vas.export.images import MAX_REQUEST_PIXELS
+from keras_vas.presence import score as presence_score
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
+
+PRECISIONS = ("float32", "bfloat16")
+MEMBERS = "keras_vas"
+_ASIDE = ".unfinished-"
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What may differ between two exports of one run.
+
+    Attributes:
+        height: int, multiple of 32, height at which the model sees frames.
+        width: int, likewise.
+        precision: `"float32"`, or `"bfloat16"` for weights and arithmetic of
+            half the size.
+        frame_size: `(height, width)` of the frames that are sent, where a
+            compiler needs to know, or None for any.
+        batch_size: rows in a request, likewise, or None for any.
+
+    Raises:
+        UserError: a size or the precision is impossible.
+    """
+
+    height: int
+    width: int
+    precision: str = "float32"
+    frame_size: tuple | None = None
+    batch_size: int | None = None
+
+    def __post_init__(self):
+        try:
+            transforms.check_size(self.height, self.width)
+        except ValueError as error:
+            raise UserError(str(error)) from error
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"--precision={self.precision} is none of "
+                + ", ".join(PRECISIONS)
+            )
+        rows = 1 if self.batch_size is None else self.batch_size
+        if not 1 <= rows <= MAX_ROWS:
+            raise UserError(
+                f"--batch_size={rows} is not between 1 and {MAX_ROWS}"
+            )
+        height, width = self.frame_size or (1, 1)
+        if not (
+            height > 0 and width > 0 and rows * height * width
+            <= MAX_REQUEST_PIXELS
+        ):  # fmt: skip
+            raise UserError(
+                f"--fixed_shape={height}x{width} must have at least one pixel, "
+                f"and all rows together at most {MAX_REQUEST_PIXELS}"
+            )
+
+
+def load(run, which="best", precision="float32"):
+    """Loads a run to export it.
+
+    Args:
+        run: run directory written by train.py.
+        which: `"best"` or `"last"` checkpoint.
+        precision: of the model's weights and arithmetic.
+
+    Returns:
+        `(model, vocabulary, config)` like `checkpoint.load_run`.
+
+    Raises:
+        UserError: a file is missing, damaged, or does not fit the others.
+    """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    # There is no orthogonal initializer in bfloat16; the values are replaced
+    # by the checkpoint's anyway.
+    initial = {"orthogonal": keras.initializers.Zeros}
+    try:
+        with keras.saving.custom_object_scope(initial):
+            model, vocabulary, config = run_directory.load_run(run, which)
+    finally:
+        keras.config.set_dtype_policy(before)
+    known = config["model"]["vocabulary_size"]
+    if len(vocabulary) != known:
+        raise UserError(
+            f"{run}/vocabulary.txt has {len(vocabulary.words)} words, but the "
+            f"model was trained with {known - 2}; restore the file"
+        )
+    return model, vocabulary, config
+
+
+def saved_model(
+    run,
+    output,
+    variant,
+    *,
+    which="best",
+    calibration=None,
+    evaluation=None,
+    licence=None,
+):
+    """Writes the next version of a model for TF Serving.
+
+    Args:
+        run: run directory written by train.py.
+        output: folder of the model; its last part is the model's name, under
+            which it is served. Made if it is missing.
+        variant: `Variant`.
+        which: `"best"` or `"last"` checkpoint.
+        calibration: `presence_score.Calibration`; by default the run's.
+        evaluation: dict of an evaluation's metrics.json for the model card.
+        licence: str, licence of the weights for the model card.
+
+    Returns:
+        `pathlib.Path` of the version's folder.
+
+    Raises:
+        UserError: the run is no whole run, `output` is a file or another
+            export is writing there, or it cannot be written.
+    """
+    output = pathlib.Path(output)
+    check_folder(output)
+    calibration = calibration or presence_score.Calibration.load(run)
+    model, vocabulary, config = load(run, which, variant.precision)
+    served = ServedModel(
+        model,
+        vocabulary,
+        calibration,
+        vocabulary_path=pathlib.Path(run) / "vocabulary.txt",
+        height=variant.height,
+        width=variant.width,
+        frame_size=variant.frame_size,
+        batch_size=variant.batch_size,
+    )
+    name = output.resolve().name
+    card = model_card.card(
+        model,
+        vocabulary,
+        config,
+        calibration,
+        name=name,
+        run=run,
+        which=which,
+        best=_best(run, which),
+        evaluation=evaluation,
+        licence=licence,
+        **dataclasses.asdict(variant),
+    )
+    height, width = variant.frame_size or (variant.height, variant.width)
+    warmup = warmup_requests.requests(
+        name,
+        model.input["frames"].shape[1],
+        height,
+        width,
+        variant.batch_size or 1,
+    )
+
+    def write(folder):
+        tf.saved_model.save(served, str(folder), signatures=served.signatures)
+        extra = folder / "assets.extra"
+        extra.mkdir()
+        (extra / warmup_requests.FILE).write_bytes(warmup)
+        (extra / "model_card.json").write_text(model_card.as_json(card))
+        (extra / "model_card.md").write_text(model_card.markdown(card))
+
+    with _readable_errors(output):
+        return write_version(output, write)
+
+
+def keras_file(run, output, *, which="best"):
+    """Writes a run as one `.keras` file that Keras can load.
+
+    Args:
+        run: run directory written by train.py.
+        output: path that ends in `.keras` and does not exist.
+        which: `"best"` or `"last"` checkpoint.
+
+    Returns:
+        `pathlib.Path` of the file.
+
+    Raises:
+        UserError: the run is no whole run, or the file cannot be written.
+    """
+    output = pathlib.Path(output)
+    check_keras_file(output)
+    model, _, config = load(run, which)
+    calibration = presence_score.Calibration.load(run)
+    members = {
+        "vocabulary.txt": (pathlib.Path(run) / "vocabulary.txt").read_bytes(),
+        "config.json": json.dumps(config).encode(),
+        "presence.json": json.dumps(dataclasses.asdict(calibration)).encode(),
+    }
+    with _readable_errors(output), files.atomic_path(output) as temporary:
+        model.save(temporary)
+        with zipfile.ZipFile(temporary, "a") as archive:
+            for name, content in members.items():
+                archive.writestr(f"{MEMBERS}/{name}", content)
+    return output
+
+
+def check_folder(output):
+    """Raises a `UserError` if no version can be written in `output`."""
+    output = pathlib.Path(output)
+    for path in (output, *output.parents):
+        if path.exists():
+            if not path.is_dir():
+                raise UserError(
+                    f"--output={output}: {path} is a file; name a folder"
+                )
+            return
+
+
+def check_keras_file(output):
+    """Raises a `UserError` if `output` is no name for a new `.keras` file."""
+    output = pathlib.Path(output)
+    if output.suffix != ".keras":
+        raise UserError(f"--output={output} must end in .keras")
+    if output.exists():
+        raise UserError(
+            f"--output={output} exists; remove it or name another file"
+        )
+    check_folder(output.parent)
+
+
+def _best(run, which):
+    path = (
+        run_directory.best_path if which == "best" else run_directory.last_path
+    )
+    return checkpoint.load_metadata(path(run)).get("best")
+
+
+def write_version(output, write):
+    """Makes the next version of a model: whole, or not at all.
+
+    Args:
+        output: `pathlib.Path` of the folder of versions, made if missing.
+        write: function that fills the empty folder whose path it is given.
+
+    Returns:
+        `pathlib.Path` of the version, named by the lowest number above all.
+
+    Raises:
+        UserError: another process is writing a version there.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    with _locked(output):
+        for path in output.glob(f"{_ASIDE}*"):
+            shutil.rmtree(path)
+        aside = pathlib.Path(tempfile.mkdtemp(dir=output, prefix=_ASIDE))
+        try:
+            write(aside)
+            _flush(aside)
+            os.chmod(aside, 0o755)
+            return _rename(aside, output)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+
+
+def _rename(aside, output):
+    """Gives the folder the next number, also if somebody else just took it."""
+    while True:
+        taken = _versions(output)
+        number = int(taken[-1].name) + 1 if taken else 1
+        try:
+            return aside.rename(output / str(number))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+def _versions(output):
+    """Paths in `output` whose name is a number, by that number."""
+    numbers = [
+        path
+        for path in output.iterdir()
+        if path.name.isascii() and path.name.isdigit()
+    ]
+    return sorted(numbers, key=lambda path: int(path.name))
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(
+                f"another export is writing to {folder}; wait until it is done"
+            ) from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _flush(folder):
+    for path in (folder, *folder.rglob("*")):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextlib.contextmanager
+def _readable_errors(path):
+    try:
+        yield
+    except (tf.errors.OpError, OSError) as error:
+        reason = getattr(error, "message", None) or error
+        raise UserError(
+            f"cannot write {path}: {reason}; nothing is left there. Free some "
+            "disk space or check the permissions, and export again"
+        ) from error

@@ -1,0 +1,384 @@
+"""A video and sentences in, masks out.
+
+predictor = keras_vas.load("runs/demo")
+result = predictor.segment("in.mp4", ["the dog running on the left"])
+result.masks, result.scores, result.times
+result.save("out")
+"""
+
+import dataclasses
+import json
+import pathlib
+import zipfile
+
+import keras
+import numpy as np
+
+from keras_vas.data.text import vocabulary as vocabulary_lib
+from keras_vas.errors import UserError
+from keras_vas.prediction import windows
+from keras_vas.prediction.result import THRESHOLD, Segmentation
+from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
+from keras_vas.prediction.word_attention import WordAttention, sentence_words
+from keras_vas.presence import score as presence_score
+from keras_vas.runs import run as run_directory
+from keras_vas.video.reader import open_video
+
+KERAS_MEMBERS = "keras_vas/"
+_LARGEST_RESULT = 2**31
+_HELD_FRAMES = 2**28
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What is found in one frame.
+
+    Attributes:
+        number: of the frame, counted from 1.
+        time_seconds: since the first frame.
+        frame: uint8 RGB `(height, width, 3)`.
+        probabilities: float32 `(queries, height, width)`, 0..1, at the
+            video's own size.
+        scores: float32 `(queries,)`, 0..1, how sure the model is that the
+            actor is there at all.
+    """
+
+    number: int
+    time_seconds: float
+    frame: np.ndarray
+    probabilities: np.ndarray
+    scores: np.ndarray
+
+
+def load(path, which="best"):
+    """Loads a trained model.
+
+    Args:
+        path: a run directory of train.py, a `.keras` file or a SavedModel of
+            export.py (the folder with `saved_model.pb`, or the one above it,
+            whose highest version is taken).
+        which: checkpoint of a run directory, `"best"` or `"last"`.
+
+    Returns:
+        `Predictor`.
+
+    Raises:
+        UserError: there is nothing, or something else.
+    """
+    path = pathlib.Path(path)
+    if path.is_file():
+        return _load_keras(path)
+    if (path / "config.json").is_file():
+        model, vocabulary, config = run_directory.load_run(path, which)
+        calibration = presence_score.Calibration.load(path)
+        return _predictor(model, vocabulary, config, calibration)
+    for folder in [path, *reversed(_versions(path))]:
+        if (folder / "saved_model.pb").is_file():
+            return Predictor(SavedModelSegmenter(folder))
+    what = "holds no model" if path.is_dir() else "does not exist"
+    raise UserError(
+        f"{path} {what}; name a run directory of train.py, or a .keras file "
+        "or SavedModel of export.py"
+    )
+
+
+def _versions(path):
+    folders = path.iterdir() if path.is_dir() else []
+    return sorted(
+        (x for x in folders if x.name.isdigit()), key=lambda x: int(x.name)
+    )
+
+
+def _load_keras(path):
+    try:
+        with zipfile.ZipFile(path) as archive:
+            words, config, calibration = (
+                archive.read(f"{KERAS_MEMBERS}{name}").decode()
+                for name in (
+                    "vocabulary.txt",
+                    "config.json",
+                    presence_score.FILE,
+                )
+            )
+            config = json.loads(config)
+            calibration = presence_score.Calibration.from_json(calibration)
+            vocabulary = vocabulary_lib.Vocabulary(words.split())
+        model = keras.saving.load_model(path, compile=False)
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise UserError(
+            f"{path} is no .keras file of export.py ({error}); export the run "
+            "again"
+        ) from error
+    return _predictor(model, vocabulary, config, calibration)
+
+
+def _predictor(model, vocabulary, config, calibration):
+    flags = config["flags"]
+    segmenter = KerasSegmenter(
+        model,
+        vocabulary,
+        flags["frame_height"],
+        flags["frame_width"],
+        calibration,
+    )
+    return Predictor(segmenter, model, vocabulary)
+
+
+class Predictor:
+    """Segments videos by sentences; made by `load`.
+
+    Attributes:
+        model: the `CSTM`, `None` of a SavedModel.
+        vocabulary: its `Vocabulary`, `None` of a SavedModel.
+    """
+
+    def __init__(self, segmenter, model=None, vocabulary=None):
+        self.model = model
+        self.vocabulary = vocabulary
+        self._segmenter = segmenter
+        self._attending = None
+
+    def warnings(self, queries):
+        """Lines about empty, overlong and unknown words; see vocabulary."""
+        if self.vocabulary is None:
+            return []
+        return vocabulary_lib.sentence_warnings(queries, self.vocabulary)
+
+    def segment(
+        self,
+        video,
+        queries,
+        *,
+        threshold=THRESHOLD,
+        keep_probabilities=False,
+        **arguments,
+    ):
+        """Segments a video; the whole result is kept, in compact form.
+
+        Args:
+            video: whatever `video.open_video` opens: path of a video or of a
+                folder of images, number of a camera, or uint8 frames
+                `(time, height, width, 3)`.
+            queries: sentences, a list of str (or one str).
+            threshold: what a probability must exceed to belong to a mask.
+            keep_probabilities: also keep float32 probabilities, 4 bytes a
+                pixel, frame and sentence.
+            **arguments: as `stream` takes them.
+
+        Returns:
+            `Segmentation`.
+
+        Raises:
+            UserError: as `stream`.
+        """
+        queries = _sentences(queries)
+        video = open_video(video)
+        result = Segmentation(
+            video, queries, threshold, keep_probabilities=keep_probabilities
+        )
+        for found in self.stream(video, queries, **arguments):
+            result.add(found)
+        return result
+
+    def stream(
+        self,
+        video,
+        queries,
+        *,
+        every=1,
+        times=None,
+        smoothing=0.0,
+        compute_every=1,
+        batch_size=None,
+    ):
+        """Segments a video frame by frame, in memory that does not grow.
+
+        Args:
+            video: as for `segment`.
+            queries: sentences, a list of str (or one str).
+            every: int; result for frames 1, 1 + every, and so on.
+            times: seconds, result for the frames shown then instead.
+            smoothing: share in [0, 1) that the smoothed probabilities of the
+                result before have in those of a frame; 0 for none.
+            compute_every: int; the network sees only the first of so many
+                results, and probabilities and scores between are
+                interpolated linearly. An approximation that saves time.
+            batch_size: clips that the network sees at a time; by default
+                chosen for its frame size.
+
+        Returns:
+            Iterator of `FrameResult`, in the order of time.
+
+        Raises:
+            UserError: the video cannot be read, holds no frame or ends before
+                one of `times`; there is no sentence, or so many that the
+                result of one frame would not fit into memory; a number is
+                out of range.
+        """
+        queries = _sentences(queries)
+        for name, value in (
+            ("every", every),
+            ("compute_every", compute_every),
+            ("batch_size", 1 if batch_size is None else batch_size),
+        ):
+            if value < 1:
+                raise UserError(f"{name}={value} must be 1 or more")
+        if not 0 <= smoothing < 1:
+            raise UserError(f"smoothing={smoothing:g} must be in [0, 1)")
+        if times is not None and not len(times):
+            raise UserError("times holds no time; give seconds")
+        targets = windows.windows(
+            open_video(video),
+            self._segmenter.shrink,
+            every=every,
+            times=times,
+        )
+        found = _interpolated(
+            self._computed(targets, queries, compute_every, batch_size)
+        )
+        if smoothing:
+            found = _smoothed(found, smoothing)
+        return self._enlarged(found)
+
+    def attention(self, video, query, number=1):
+        """Which places each word of a sentence attends to (figure 5).
+
+        Args:
+            video: as for `segment`.
+            query: one sentence.
+            number: of the target frame, counted from 1.
+
+        Returns:
+            Dict from `(encoder, stage)`, such as `("spatial", 3)`, to float32
+            `(words, height, width)`, equation 3 of CMAM at the target frame,
+            scaled to the size at which the network sees the frame, without
+            padding; the words are those of `words(query)`.
+
+        Raises:
+            UserError: the model is a SavedModel, which has no such maps; or
+                the video has no such frame.
+        """
+        if self.model is None:
+            raise UserError(
+                "a SavedModel has no attention maps; load a run directory or "
+                "a .keras file"
+            )
+        if self._attending is None:
+            self._attending = WordAttention(self.model, self.vocabulary)
+        for window in windows.windows(
+            open_video(video), self._segmenter.shrink
+        ):
+            if window.frame.number == number:
+                size = window.frame.image.shape[:2]
+                return self._attending(window.clip, query, size)
+        raise UserError(
+            f"there is no frame {number}; the frames are 1 to "
+            f"{window.frame.number}"
+        )
+
+    def words(self, query):
+        """The words that are read of a sentence, a list of str."""
+        return sentence_words(query)
+
+    def _computed(self, targets, queries, compute_every, batch_size):
+        """Yields `(frame, result)`; `None` for what is to be interpolated."""
+        text = self._segmenter.encode(queries)
+        batch_size = batch_size or self._segmenter.batch_size(len(queries))
+        for batch in _batches(targets, len(queries), compute_every, batch_size):
+            clips = np.stack([x.clip for x, computed in batch if computed])
+            results = zip(*self._segmenter.run(clips, text), strict=True)
+            for window, computed in batch:
+                yield window.frame, next(results) if computed else None
+
+    def _enlarged(self, found):
+        for frame, (probabilities, scores) in found:
+            size = frame.image.shape[:2]
+            yield FrameResult(
+                frame.number,
+                frame.time_seconds,
+                frame.image,
+                self._segmenter.enlarge(probabilities, *size),
+                scores,
+            )
+
+
+def _sentences(queries):
+    queries = [queries] if isinstance(queries, str) else list(queries)
+    if not queries:
+        raise UserError("there is no sentence; give one or more")
+    for query in queries:
+        if not isinstance(query, str) or not query.strip():
+            raise UserError(f"a sentence must hold words, not {query!r}")
+    return queries
+
+
+def _batches(targets, queries, compute_every, size):
+    """Yields lists of `(window, computed)` that end with a computed one."""
+    batch, computed_ones, first = [], 0, True
+    for window, computed in _marked(targets, compute_every):
+        image = window.frame.image
+        if first:
+            _check_memory(image, queries)
+            held = image.nbytes * compute_every
+            size = min(size, max(1, _HELD_FRAMES // held))
+            first = False
+        batch.append((window, computed))
+        computed_ones += computed
+        if computed_ones == size:
+            yield batch
+            batch, computed_ones = [], 0
+    if batch:
+        yield batch
+
+
+def _marked(targets, compute_every):
+    """Marks the windows that are computed, the last one among them."""
+    before = None
+    for i, window in enumerate(targets):
+        if before is not None:
+            yield before
+        before = window, i % compute_every == 0
+    if before is not None:
+        yield before[0], True
+
+
+def _interpolated(found):
+    """Fills what was not computed, linearly in the frames' numbers."""
+    earlier, between = None, []
+    for frame, result in found:
+        if result is None:
+            between.append(frame)
+            continue
+        for missing in between:
+            start, old = earlier
+            share = (missing.number - start) / (frame.number - start)
+            yield (
+                missing,
+                tuple(
+                    a + (b - a) * np.float32(share)
+                    for a, b in zip(old, result, strict=True)
+                ),
+            )
+        between = []
+        yield frame, result
+        earlier = frame.number, result
+
+
+def _smoothed(found, smoothing):
+    """Mixes each frame's probabilities with the smoothed ones before."""
+    smooth = None
+    for frame, (probabilities, scores) in found:
+        if smooth is None:
+            smooth = probabilities
+        smooth = smooth + (probabilities - smooth) * np.float32(1 - smoothing)
+        yield frame, (smooth, scores)
+
+
+def _check_memory(image, queries):
+    height, width = image.shape[:2]
+    if 4 * queries * height * width > _LARGEST_RESULT:
+        most = max(1, _LARGEST_RESULT // (4 * height * width))
+        raise UserError(
+            f"{queries:,} sentences about frames of {width} x {height} pixels "
+            f"do not fit into memory; give at most {most:,} at a time"
+        )

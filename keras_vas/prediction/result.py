@@ -1,0 +1,140 @@
+"""What was found in a video, kept in compact form."""
+
+import numpy as np
+
+from keras_vas.errors import UserError
+from keras_vas.pictures.overlay import colours, draw
+from keras_vas.prediction import rle
+from keras_vas.prediction.result_folder import ResultFolder
+
+THRESHOLD = 0.5
+
+
+class Segmentation:
+    """Masks of some sentences in some frames of a video.
+
+    Args:
+        video: `video.Video`.
+        queries: list of str.
+        threshold: what a probability must exceed to belong to a mask.
+        keep_probabilities: whether probabilities are kept too.
+
+    Attributes:
+        queries: tuple of the sentences.
+        numbers: list of the frames' numbers, counted from 1.
+        times: list of their seconds since the first frame.
+        threshold: as given.
+    """
+
+    def __init__(
+        self, video, queries, threshold=THRESHOLD, *, keep_probabilities=False
+    ):
+        self.queries = tuple(queries)
+        self.numbers, self.times = [], []
+        self.threshold = threshold
+        self._video = video
+        self._size = (0, 0)
+        self._scores, self._counts = [], []
+        self._probabilities = [] if keep_probabilities else None
+
+    def add(self, found):
+        """Adds a `prediction.FrameResult`."""
+        self._size = found.frame.shape[:2]
+        self.numbers.append(found.number)
+        self.times.append(found.time_seconds)
+        self._scores.append(found.scores)
+        self._counts.append(
+            [rle.encode(p > self.threshold) for p in found.probabilities]
+        )
+        if self._probabilities is not None:
+            self._probabilities.append(found.probabilities)
+
+    def __len__(self):
+        """Number of frames."""
+        return len(self.numbers)
+
+    def mask(self, index):
+        """Bool `(queries, height, width)`, the masks of one frame."""
+        return np.stack(
+            [rle.decode(x, *self._size) for x in self._counts[index]]
+        )
+
+    @property
+    def masks(self):
+        """Bool `(frames, queries, height, width)`, made when asked for."""
+        return np.stack([self.mask(i) for i in range(len(self))])
+
+    @property
+    def scores(self):
+        """float32 `(frames, queries)`, 0..1: is the actor there at all."""
+        return np.stack(self._scores)
+
+    @property
+    def probabilities(self):
+        """float32 `(frames, queries, height, width)`, or `None`."""
+        if self._probabilities is None:
+            return None
+        return np.stack(self._probabilities)
+
+    def frames(self):
+        """Yields the frames that were segmented, uint8 `(height, width, 3)`.
+
+        The video is read once more.
+
+        Raises:
+            UserError: a camera cannot be read again.
+        """
+        if not self._video.again:
+            raise UserError(
+                f"{self._video.name} cannot be read again; use Predictor."
+                "stream, which gives the frames with their masks"
+            )
+        wanted = set(self.numbers)
+        for frame in self._video:
+            if frame.number in wanted:
+                yield frame.image
+            if frame.number >= self.numbers[-1]:
+                return
+
+    def overlay(self, indices=None):
+        """Frames with every mask in the colour of its sentence.
+
+        Args:
+            indices: of the frames in this result; all by default.
+
+        Returns:
+            uint8 `(frames, height, width, 3)`.
+
+        Raises:
+            UserError: as `frames`.
+        """
+        wanted = set(range(len(self)) if indices is None else indices)
+        palette = colours(len(self.queries))
+        drawn = {
+            i: draw(image, self.mask(i), palette)
+            for i, image in enumerate(self.frames())
+            if i in wanted
+        }
+        order = range(len(self)) if indices is None else indices
+        return np.stack([drawn[i] for i in order])
+
+    def save(self, directory):
+        """Writes overlay.mp4, masks/, masks.json and contact_sheet.png.
+
+        The files are those of `result_folder.ResultFolder`.
+
+        Args:
+            directory: folder, missing, empty or of an earlier result.
+
+        Raises:
+            UserError: the folder holds something else, or `frames` raises.
+        """
+        with ResultFolder(directory, self._video, self.queries) as folder:
+            for i, image in enumerate(self.frames()):
+                folder.add(
+                    self.numbers[i],
+                    self.times[i],
+                    image,
+                    self.mask(i),
+                    self._scores[i],
+                )

@@ -1,0 +1,185 @@
+"""A run directory: made, read, and protected from other flags.
+
+RUN/config.json            {"flags", "model", "versions", "data_manifest"}
+RUN/vocabulary.txt         one word a line
+RUN/checkpoints/last.npz   model and optimizer: training goes on from it
+RUN/checkpoints/best.npz   model alone: what is evaluated and exported
+"""
+
+import importlib.metadata
+import json
+import pathlib
+import platform
+
+from keras_vas import files
+from keras_vas.errors import UserError
+from keras_vas.models import registry
+from keras_vas.models.variables import model_variables
+from keras_vas.runs import checkpoint
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "keras_vas")
+_LEFTOVERS = (".last.", ".best.", ".config.", ".vocabulary.")
+FREE_FLAGS = frozenset(
+    {"data", "workdir", "checkpoint_steps", "tensorboard", "skip_corrupt"}
+)
+
+
+def last_path(run):
+    """`pathlib.Path` of the checkpoint from which `run` goes on."""
+    return pathlib.Path(run) / "checkpoints" / "last.npz"
+
+
+def best_path(run):
+    """`pathlib.Path` of the checkpoint of `run` that is evaluated."""
+    return pathlib.Path(run) / "checkpoints" / "best.npz"
+
+
+def read_config(run):
+    """The dict in `RUN/config.json`; a `UserError` if `run` is no run."""
+    path = pathlib.Path(run) / "config.json"
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UserError(
+            f"{run} is no run of train.py: there is no {path}"
+        ) from error
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON text: {error}") from error
+
+
+def load_run(run, which="best"):
+    """Loads a trained run for inference.
+
+    Args:
+        run: run directory written by train.py.
+        which: `"best"` or `"last"` checkpoint.
+
+    Returns:
+        `(model, vocabulary, config)`: a `CSTM` without training-only heads,
+        its `Vocabulary`, and the dict of `RUN/config.json`.
+
+    Raises:
+        UserError: a file is missing, damaged, or of another architecture.
+        ValueError: for another value of `which`.
+    """
+    if which not in ("best", "last"):
+        raise ValueError(f"which is 'best' or 'last'. Received: which={which}")
+    config = read_config(run)
+    path = best_path(run) if which == "best" else last_path(run)
+    arrays, metadata = checkpoint.load(path)
+    without = set(metadata["training_only"])
+    arrays = {
+        key: array
+        for key, array in arrays.items()
+        if key not in without and not key.startswith(checkpoint.OPTIMIZER)
+    }
+    model = registry.from_config(config)
+    checkpoint.assign(model_variables(model), arrays, path)
+    return model, load_vocabulary(run), config
+
+
+def load_vocabulary(run):
+    """The `Vocabulary` of a run; a `UserError` if the file is missing."""
+    path = pathlib.Path(run) / "vocabulary.txt"
+    if not path.is_file():
+        raise UserError(f"{run} is no whole run: there is no {path}")
+    # Brings TensorFlow in, which writing a run does without.
+    from keras_vas.data.text.vocabulary import Vocabulary
+
+    return Vocabulary.load(path)
+
+
+def is_run(run):
+    """Whether `run` is a run directory; a `UserError` if it is other things."""
+    run = pathlib.Path(run)
+    if run.exists() and not run.is_dir():
+        raise UserError(f"--workdir={run} is a file; name a folder")
+    if (run / "config.json").is_file():
+        return True
+    others = [
+        path
+        for path in _entries(run)
+        if path.name != "vocabulary.txt" and not path.name.startswith(".")
+    ]
+    if others:
+        raise UserError(
+            f"--workdir={run} exists and is no run of train.py (it holds "
+            f"{others[0].name}); name a new or an empty folder"
+        )
+    return False
+
+
+def start(run, *, flags, model, data_manifest, vocabulary):
+    """Writes `RUN/vocabulary.txt` and `RUN/config.json`.
+
+    Args:
+        run: run directory, missing or empty.
+        flags: dict of flag name to value.
+        model: dict, `CSTM.get_config()` of the inference model.
+        data_manifest: dict, the manifest of the records.
+        vocabulary: `Vocabulary`.
+    """
+    run = pathlib.Path(run)
+    config = {
+        "flags": flags,
+        "model": model,
+        "versions": _versions(),
+        "data_manifest": data_manifest,
+    }
+    vocabulary.save(run / "vocabulary.txt")
+    with files.atomic_path(run / "config.json") as temporary:
+        temporary.write_text(json.dumps(config, indent=1) + "\n")
+
+
+def check_same(run, *, flags, data_manifest):
+    """Raises a UserError if `run` was started with something else.
+
+    Args:
+        run: run directory.
+        flags: dict of flag name to value; `FREE_FLAGS` may differ.
+        data_manifest: dict, the manifest of the records.
+    """
+    config = read_config(run)
+    before = config["flags"]
+    now = json.loads(json.dumps(flags))
+    changed = [
+        f"--{name}={_shown(now.get(name))} (was {_shown(before.get(name))})"
+        for name in sorted(before.keys() | now.keys())
+        if name not in FREE_FLAGS and before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise UserError(
+            f"{run} was started with other flags: {', '.join(changed)}; give "
+            "those, or a new --workdir"
+        )
+    if config["data_manifest"] != json.loads(json.dumps(data_manifest)):
+        raise UserError(
+            f"{run} was started on other records than those in --data; give "
+            "those, or a new --workdir"
+        )
+
+
+def remove_leftovers(run):
+    """Removes the unfinished files of a killed process."""
+    for folder in (pathlib.Path(run), last_path(run).parent):
+        for path in _entries(folder):
+            if path.name.startswith(_LEFTOVERS):
+                path.unlink(missing_ok=True)
+
+
+def _entries(folder):
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def _versions():
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            versions[package] = None
+    return versions
+
+
+def _shown(value):
+    return ",".join(map(str, value)) if isinstance(value, list) else value

@@ -1,0 +1,41 @@
+"""What a training leaves as it is, and how fast statistics follow."""
+
+import keras
+
+from keras_vas.models.cstm import part_names
+
+FROZEN = {
+    "none": (),
+    "backbones": tuple(f"{encoder}backbone" for encoder in part_names.ENCODERS),
+    "encoders": (*part_names.ENCODERS, part_names.WORD_VECTORS),
+}
+
+
+def freeze(model, part):
+    """Freezes a part of the model, batch statistics included.
+
+    Args:
+        model: `CSTM`; its layers named `spatial_...` and `temporal_...`.
+        part: a key of `FROZEN`: `"none"`; `"backbones"`, what pretrained
+            weights were loaded into, which leaves text encoders, CMAMs and
+            decoder to train; or `"encoders"`, with the word vectors, which
+            leaves the decoder.
+    """
+    for layer in model.layers:
+        if layer.name.startswith(FROZEN[part]):
+            layer.trainable = False
+
+
+def set_statistics_momentum(model, momentum):
+    """Sets how slowly batch normalization's moving statistics follow.
+
+    With a momentum of 0.99, training for less than about 500 steps leaves
+    them behind the weights, and inference worse than training.
+
+    Args:
+        model: `CSTM`, before its first training step.
+        momentum: float in [0, 1).
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = momentum

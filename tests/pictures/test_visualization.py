@@ -1,0 +1,234 @@
+"""Pictures and videos are checked by what can be read back from them."""
+
+import resource
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from keras_vas.errors import UserError
+from keras_vas.pictures import captions, overlay, panels
+from keras_vas.video import writer as video_writer
+
+
+def frame(height=60, width=80, value=100):
+    return np.full((height, width, 3), value, np.uint8)
+
+
+def square(height=60, width=80):
+    mask = np.zeros((height, width), bool)
+    mask[20:40, 30:60] = True
+    return mask
+
+
+def test_overlay_mixes_the_colour_where_the_mask_is_and_nowhere_else():
+    image, mask = frame(), square()
+    drawn = overlay.overlay(image, mask, (200, 0, 50), 0.25, contour=0)
+    assert np.all(drawn[mask] == np.round([125, 75, 87.5]))
+    assert np.all(drawn[~mask] == 100)
+    assert np.all(image == 100)
+
+
+def test_overlay_outlines_with_the_pure_colour():
+    drawn = overlay.overlay(frame(), square(), (200, 0, 50), contour=1)
+    for edge in (drawn[20, 45], drawn[30, 30]):
+        assert np.abs(edge - np.array([200, 0, 50])).max() <= 10
+    assert np.abs(drawn[30, 45] - np.array([200, 0, 50])).max() > 40
+
+
+def test_overlay_of_an_empty_mask_is_the_frame():
+    drawn = overlay.overlay(frame(), np.zeros((60, 80)))
+    assert np.array_equal(drawn, frame())
+
+
+def test_overlay_takes_one_size_only():
+    with pytest.raises(ValueError, match=r"Received: .*\(60, 80, 3\)"):
+        overlay.overlay(frame(), square(80, 60))
+
+
+def test_caption_draws_longer_texts_higher_but_no_higher_than_allowed():
+    heights = [
+        captions.caption("jumping dog " * n, 200, lines=3).shape[0]
+        for n in (1, 3, 100)
+    ]
+    assert heights[0] < heights[1] < heights[2]
+    assert captions.caption("x", 200, lines=3, fixed_height=True).shape == (
+        heights[2], 200, 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a man jumps " * 40,
+        "x" * 5000,
+        "мужчина прыгает " * 20,
+        "一个穿白衣服的人在跑" * 20,
+        "الرجل يقفز",
+        "हिंदी 🐕 \ud800",
+        "tab\t and\n line",
+    ],
+)
+def test_caption_copes_with_length_and_script(text):
+    strip = captions.caption(text, 160)
+    assert strip.shape[1:] == (160, 3)
+    assert 0.01 < np.mean(strip < 128) < 0.4
+    # nothing runs into the right margin
+    assert np.all(strip[:, -2:] == 255)
+
+
+def test_caption_of_nothing_is_an_empty_line():
+    for text in ("", " \n "):
+        strip = captions.caption(text, 50)
+        assert strip.shape[0] > 10
+        assert np.all(strip == 255)
+
+
+def test_captions_of_other_scripts_are_drawn_and_not_replaced():
+    drawn = [
+        captions.caption(text, 200)
+        for text in ("????", "бежит"[:4], "跑走犬人", "ñáêü")
+    ]
+    for a in range(len(drawn)):
+        for b in range(a):
+            assert not np.array_equal(drawn[a], drawn[b])
+
+
+def test_sample_picture_shows_truth_and_prediction():
+    picture = panels.sample_picture(
+        frame(), square(), np.roll(square(), 15, 1), "a dog", width=80
+    )
+    assert picture.shape[1] == 3 * 80 + 2 * 4
+    assert picture[30, 45].tolist() == [100] * 3
+    green, orange = picture[30, 84 + 37], picture[30, 168 + 67]
+    assert green.argmax() == 1
+    assert orange.argmax() == 0
+    assert picture[30, 168 + 37].tolist() == [100] * 3
+
+
+def sample(height=60, width=80, text="a dog"):
+    frames = np.stack([frame(height, width, 10 * i) for i in range(8)])
+    mask = square(height, width)
+    return {
+        "frames": frames,
+        "target": 4,
+        "truth": mask,
+        "prediction": mask,
+        "text": text,
+    }
+
+
+def test_samples_panel_has_a_row_a_sample_whatever_their_sizes():
+    one = panels.samples_panel([sample()], width=80)
+    two = panels.samples_panel(
+        [sample(), sample(120, 70), sample(64, 200, "long " * 99)], width=80
+    )
+    assert one.shape[1] == two.shape[1] == 4 * 80 + 3 * 4
+    assert two.shape[0] > 2 * one.shape[0]
+    target = one[-60:-30, 84 + 2 : 84 + 30]
+    assert np.mean(target == 40) > 0.3
+
+
+def test_samples_panel_needs_a_sample():
+    with pytest.raises(ValueError, match="Received"):
+        panels.samples_panel([])
+
+
+def test_png_is_read_back_in_the_right_colours(tmp_path):
+    image = overlay.overlay(frame(), square(), (250, 20, 30))
+    overlay.write_png(tmp_path / "new" / "a.png", image)
+    read = cv2.imread(str(tmp_path / "new" / "a.png"))
+    assert np.array_equal(read[..., ::-1], image)
+
+
+def read_video(path):
+    video = cv2.VideoCapture(str(path))
+    frames = []
+    while True:
+        more, image = video.read()
+        if not more:
+            return frames, video.get(cv2.CAP_PROP_FPS)
+        frames.append(image[..., ::-1])
+
+
+def test_overlay_video_is_read_back(tmp_path):
+    path = tmp_path / "overlay.mp4"
+    masks = [np.roll(square(61, 81), i, 1) for i in range(5)]
+    codec = panels.write_overlay_video(
+        path, (frame(61, 81) for _ in masks), iter(masks), "a dog", fps=5
+    )
+    assert codec in ("vp09", "avc1", "mp4v")
+    frames, fps = read_video(path)
+    assert len(frames) == 5
+    assert fps == pytest.approx(5)
+    assert frames[0].shape[0] > 4 * 61
+    assert frames[0].shape[1] == 4 * 81
+    inside = frames[2][4 * 25 : 4 * 35, 4 * 35 : 4 * 55].mean(axis=(0, 1))
+    assert inside.argmax() == 0
+    assert inside[0] > 140
+    assert frames[2][20:60, 20:280].mean() == pytest.approx(100, abs=5)
+    assert [p.name for p in tmp_path.iterdir()] == ["overlay.mp4"]
+
+
+def test_overlay_video_without_captions_and_with_one_a_frame(tmp_path):
+    frames, masks = [frame()] * 3, [square()] * 3
+    panels.write_overlay_video(tmp_path / "a.mp4", frames, masks)
+    panels.write_overlay_video(
+        tmp_path / "b.mp4", frames, masks, ["one", "two " * 30, "three"]
+    )
+    plain, captioned = (read_video(tmp_path / n)[0] for n in ("a.mp4", "b.mp4"))
+    assert plain[0].shape == (240, 320, 3)
+    assert len(captioned) == 3
+    assert captioned[0].shape[0] > 240
+
+
+@pytest.mark.parametrize(
+    ("frames", "masks", "texts", "message"),
+    [
+        ([], [], None, "needs a frame"),
+        ([frame()] * 2, [square()], None, "shorter"),
+        ([frame()] * 2, [square()] * 2, ["one"], "shorter"),
+        (
+            [frame(), frame(80, 60)],
+            [square(), square(80, 60)],
+            None,
+            "must have one size",
+        ),
+    ],
+)
+def test_overlay_video_of_odd_arguments_leaves_no_file(
+    tmp_path, frames, masks, texts, message
+):
+    with pytest.raises(ValueError, match=message):
+        panels.write_overlay_video(tmp_path / "a.mp4", frames, masks, texts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_overlay_video_without_any_encoder_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(video_writer, "CODECS", ())
+    with pytest.raises(UserError, match="no video encoder"):
+        panels.write_overlay_video(tmp_path / "a.mp4", [frame()], [square()])
+
+
+def test_overlay_video_notices_a_full_disk(tmp_path, repository):
+    program = f"""
+import numpy as np
+from keras_vas.pictures import panels
+frames = np.random.default_rng(0).integers(0, 255, (12, 96, 96, 3), np.uint8)
+path = {str(tmp_path / "a.mp4")!r}
+panels.write_overlay_video(path, frames, [frames[0, ..., 0]] * 12)
+"""
+    finished = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (5000, 5000)
+        ),
+    )
+    assert finished.returncode != 0
+    assert "UserError: cannot write" in finished.stderr
+    assert list(tmp_path.iterdir()) == []

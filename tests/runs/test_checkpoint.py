@@ -1,0 +1,207 @@
+"""Checkpoints: whole or not there, and strict about what they hold."""
+
+import json
+import resource
+
+import numpy as np
+import pytest
+
+from keras_vas import CSTM
+from keras_vas.data.text.vocabulary import Vocabulary
+from keras_vas.errors import UserError
+from keras_vas.models.variables import model_variables, training_only
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
+from keras_vas.training import initialisation
+
+NARROW = {
+    "width": 0.125,
+    "embedding_dim": 8,
+    "coordinate_fusion": "linear",
+    "cmam_stages": (5,),
+}
+ARRAYS = {
+    "a/kernel": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "optimizer/step": np.array(7, np.int64),
+}
+
+
+def make_run(run, words="abc", vectors=None, **config):
+    """A finished run with untrained weights; returns its model."""
+    vocabulary = Vocabulary(words)
+    config = {"vocabulary_size": len(vocabulary), **NARROW, **config}
+    model = CSTM(**config, deep_supervision=True)
+    if vectors is not None:
+        model.get_layer("word_embedding").set_weights([vectors])
+    run_directory.start(
+        run,
+        flags={},
+        model={**model.get_config(), "deep_supervision": False},
+        data_manifest={},
+        vocabulary=vocabulary,
+    )
+    checkpoint.save(
+        run_directory.best_path(run),
+        checkpoint.read(model_variables(model)),
+        {"training_only": training_only(model)},
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Spatial run, temporal run, and their models."""
+    folder = tmp_path_factory.mktemp("runs")
+    vectors = np.random.default_rng(0).normal(size=(5, 8)).astype("float32")
+    models = [
+        make_run(folder / name, vectors=vectors, encoders=name)
+        for name in ("spatial", "temporal")
+    ]
+    return folder / "spatial", folder / "temporal", *models
+
+
+def test_save_and_load(tmp_path):
+    path = tmp_path / "new" / "last.npz"
+    metadata = {"step": 3, "best": {"mean_iou": 0.1 + 0.2}, "totals": None}
+    checkpoint.save(path, ARRAYS, metadata)
+    arrays, found = checkpoint.load(path)
+    assert found == metadata
+    assert checkpoint.load_metadata(path) == metadata
+    assert arrays.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(arrays[name], array)
+        assert arrays[name].dtype == array.dtype
+
+
+def test_nan_is_never_written(tmp_path):
+    path = tmp_path / "last.npz"
+    checkpoint.save(path, ARRAYS, {"step": 1})
+    broken = {**ARRAYS, "b/bias": np.array([1.0, np.nan], np.float32)}
+    with pytest.raises(UserError, match=r"NaN.*b/bias"):
+        checkpoint.save(path, broken, {"step": 2})
+    assert checkpoint.load_metadata(path) == {"step": 1}
+
+
+def test_full_disk_keeps_the_previous_checkpoint(tmp_path):
+    path = tmp_path / "last.npz"
+    checkpoint.save(path, ARRAYS, {"step": 1})
+    large = {"a/kernel": np.ones(100_000, np.float32)}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"cannot write.*last\.npz"):
+            checkpoint.save(path, large, {"step": 2})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert checkpoint.load_metadata(path) == {"step": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.npz"]
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.99])
+def test_damaged_file_is_named(tmp_path, keep):
+    path = tmp_path / "last.npz"
+    checkpoint.save(path, ARRAYS, {"step": 1})
+    whole = path.read_bytes()
+    size = keep if isinstance(keep, int) else int(keep * len(whole))
+    path.write_bytes(whole[:size])
+    with pytest.raises(UserError, match=r"last\.npz is no whole checkpoint"):
+        checkpoint.load(path)
+
+
+def test_foreign_and_missing_files_are_named(tmp_path):
+    np.savez(tmp_path / "other.npz", x=np.ones(3))
+    with pytest.raises(UserError, match=r"other\.npz is no whole checkpoint"):
+        checkpoint.load(tmp_path / "other.npz")
+    with pytest.raises(UserError, match="there is no checkpoint"):
+        checkpoint.load(tmp_path / "none.npz")
+    with pytest.raises(UserError, match="is no run of train"):
+        run_directory.load_run(tmp_path)
+
+
+def test_another_architecture_is_described(runs):
+    _, _, model, _ = runs
+    variables = model_variables(model)
+    arrays = checkpoint.read(variables)
+    kernels = [path for path in arrays if path.endswith("kernel")]
+    first, second, third = kernels[:3]
+    before = arrays[second].copy()
+    wrong = {**arrays, "z/extra": np.ones(2), second: arrays[second] + 1}
+    del wrong[first]
+    wrong[third] = np.ones((1, 2))
+    with pytest.raises(UserError) as caught:
+        checkpoint.assign(variables, wrong, "RUN/best.npz")
+    message = str(caught.value)
+    assert "RUN/best.npz is of another architecture" in message
+    assert f"1 missing ({first})" in message
+    assert "1 unexpected (z/extra)" in message
+    assert f"1 of other shape ({third} (1, 2) instead of" in message
+    np.testing.assert_array_equal(variables[second].numpy(), before)
+
+
+def test_load_run_gives_the_same_masks_without_training_heads(runs):
+    run, _, model, _ = runs
+    loaded, vocabulary, config = run_directory.load_run(run)
+    assert vocabulary.words == tuple("abc")
+    assert config["model"]["encoders"] == "spatial"
+    assert list(loaded.output) == ["mask_logits"]
+    dropped = len(model.variables) - len(loaded.variables)
+    assert dropped == len(training_only(model)) > 10
+    rng = np.random.default_rng(1)
+    inputs = {
+        "frames": rng.uniform(0, 255, (1, 8, 32, 64, 3)).astype("float32"),
+        "tokens": np.array([[2, 3, 4, 0]], np.int32),
+    }
+    expected, found = (
+        np.asarray(m(inputs)["mask_logits"]) for m in (model, loaded)
+    )
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_load_run_of_another_architecture(runs, tmp_path):
+    run, _, _, _ = runs
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("vocabulary.txt", "checkpoints/best.npz"):
+        (tmp_path / name).write_bytes((run / name).read_bytes())
+    config = json.loads((run / "config.json").read_text())
+    config["model"]["width"] = 0.25
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match=r"another architecture.*other shape"):
+        run_directory.load_run(tmp_path)
+
+
+def test_encoders_of_two_runs(runs):
+    spatial_run, temporal_run, spatial, temporal = runs
+    joint = CSTM(vocabulary_size=5, **NARROW)
+    before = checkpoint.read(model_variables(joint))
+    initialisation.assign_encoders(
+        joint, {"spatial_": spatial_run, "temporal_": temporal_run}
+    )
+    after = checkpoint.read(model_variables(joint))
+    sources = {
+        "spatial_": checkpoint.read(model_variables(spatial)),
+        "temporal_": checkpoint.read(model_variables(temporal)),
+    }
+    taken = 0
+    for path, array in after.items():
+        for prefix, arrays in sources.items():
+            if path.startswith((prefix, "word_embedding")):
+                np.testing.assert_array_equal(array, arrays[path])
+                taken += 1
+        if path.startswith("decoder_"):
+            np.testing.assert_array_equal(array, before[path])
+    assert taken > 500
+    assert all(
+        path.startswith(("spatial_", "temporal_", "decoder_", "word_"))
+        for path in after
+    )
+
+
+def test_word_vectors_must_agree(runs, tmp_path):
+    spatial_run = runs[0]
+    make_run(tmp_path, vectors=np.ones((5, 8)), encoders="temporal")
+    joint = CSTM(vocabulary_size=5, **NARROW)
+    with pytest.raises(UserError, match=r"word vectors of .* differ"):
+        initialisation.assign_encoders(
+            joint, {"spatial_": spatial_run, "temporal_": tmp_path}
+        )

@@ -1,0 +1,124 @@
+"""build_moving_actors.py: run as a user runs it, and read back."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_vas.data import records
+from keras_vas.data.moving_actors import drawing
+from keras_vas.data.records import schema
+
+SMALL = ("--train_clips=12", "--test_clips=5", "--height=64", "--width=96")
+
+
+def build(repository, output, *options):
+    return subprocess.run(
+        [
+            sys.executable,
+            str(repository / "tfrecords" / "build_moving_actors.py"),
+            f"--output={output}",
+            *options,
+        ],
+        capture_output=True,
+        text=True,
+        cwd=repository,
+        check=False,
+    )
+
+
+def read(directory, split):
+    index = records.read_index(directory, split)
+    return [index.read(record) for record in range(len(index))]
+
+
+@pytest.fixture(scope="module")
+def built(repository, tmp_path_factory):
+    output = tmp_path_factory.mktemp("moving") / "records"
+    result = build(repository, output, *SMALL, "--seed=3", "--workers=2")
+    assert result.returncode == 0, result.stderr
+    return output, result
+
+
+def test_counts(built):
+    output, result = built
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert manifest["dataset"] == "moving_actors"
+    assert manifest["excluded"] == {}
+    for split, clips in (("train", 12), ("test", 5)):
+        counts = manifest["splits"][split]
+        drawn = [drawing.draw_clip(3, split, i) for i in range(clips)]
+        sentences = sum(len(c.sentences) for c in drawn)
+        assert counts["videos"] == counts["frames"] == clips
+        assert counts["queries"] == counts["samples"] == sentences
+        row = next(
+            line.split()
+            for line in result.stdout.splitlines()
+            if line.startswith(split)
+        )
+        numbers = [clips, clips, sentences, sentences]
+        assert row[1:] == [str(number) for number in numbers]
+
+
+def test_records_hold_the_clips(built):
+    output, _ = built
+    for split, clips in (("train", 12), ("test", 5)):
+        frames = read(output, split)
+        names = {f"{split}-{i:06d}" for i in range(clips)}
+        assert {frame.video_id for frame in frames} == names
+        for frame in frames:
+            index = int(frame.video_id[-6:])
+            clip = drawing.draw_clip(3, split, index, height=64, width=96)
+            assert frame.subset == split
+            assert (frame.height, frame.width) == (64, 96)
+            assert [q.text for q in frame.queries] == [
+                s.text for s in clip.sentences
+            ]
+            assert [a.look for a in frame.actors] == list(clip.looks)
+            assert [a.action for a in frame.actors] == list(clip.actions)
+            for actor, mask in zip(frame.actors, clip.masks, strict=True):
+                np.testing.assert_array_equal(actor.mask, mask)
+            for data, image in zip(frame.clip, clip.frames, strict=True):
+                assert data == schema.encode_jpeg(image)
+
+
+def test_same_bytes_whatever_the_workers(built, repository, tmp_path):
+    output, _ = built
+    result = build(repository, tmp_path, *SMALL, "--seed=3", "--workers=1")
+    assert result.returncode == 0, result.stderr
+    shards = sorted(path.name for path in output.glob("*.tfrecord"))
+    assert len(shards) == 8 + 2
+    for name in shards:
+        assert (tmp_path / name).read_bytes() == (output / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("option", "named"),
+    [
+        ("--train_clips=0", "train_clips"),
+        ("--height=16", "height"),
+        ("--seed=-1", "seed"),
+        ("--clips=3", "clips"),
+        ("extra", "extra"),
+    ],
+)
+def test_bad_flags_are_one_line(repository, tmp_path, option, named):
+    output = tmp_path / "records"
+    result = build(repository, output, option)
+    assert result.returncode == 1
+    assert result.stderr.startswith("error: ")
+    assert named in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert not output.exists()
+
+
+def test_output_that_is_a_file_is_one_line(repository, tmp_path):
+    output = tmp_path / "records"
+    output.write_text("mine")
+    result = build(repository, output, *SMALL)
+    assert result.returncode == 1
+    assert str(output) in result.stderr
+    assert "Traceback" not in result.stderr
+    assert output.read_text() == "mine"
