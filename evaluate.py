@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_vas import command_line, errors
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.evaluation import protocol
 from keras_vas.evaluation import report as evaluation_report
 from keras_vas.runs import run as run_directory
@@ -55,7 +55,7 @@ def main(_):
     height = _HEIGHT.value or run_flags["frame_height"]
     width = _WIDTH.value or run_flags["frame_width"]
     try:
-        transforms.check_size(height, width)
+        frame_size.check_size(height, width)
     except ValueError as error:
         raise errors.UserError(str(error)) from error
     protocol.check_output(_OUTPUT.value)

@@ -28,7 +28,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_vas import CSTM, command_line, metrics
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.data.records import schema
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.models import variables
@@ -285,7 +285,7 @@ def main(_):
     elif FLAGS.data:
         measure_cost()
     else:
-        transforms.check_size(FLAGS.height, FLAGS.width)
+        frame_size.check_size(FLAGS.height, FLAGS.width)
         measure_speed()
 
 

@@ -39,6 +39,14 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
+def write_lines(path, lines):
+    """Writes a UTF-8 text file of some lines, whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(
+            "".join(f"{line}\n" for line in lines), encoding="utf-8"
+        )
+
+
 def _umask():
     mask = os.umask(0)
     os.umask(mask)

@@ -19,7 +19,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.data.samples import NO_AUGMENTATION, Samples
 from keras_vas.errors import UserError
 
@@ -92,7 +92,7 @@ def training_dataset(
             does not divide.
         UserError: if the split does not fill one batch.
     """
-    transforms.check_size(height, width)
+    frame_size.check_size(height, width)
     if sentences_per_clip < 1 or batch_size % sentences_per_clip:
         raise ValueError(
             "sentences_per_clip must divide the batch. Received: "
@@ -166,7 +166,7 @@ def evaluation_dataset(
     Raises:
         ValueError: as for `training_dataset`.
     """
-    transforms.check_size(height, width)
+    frame_size.check_size(height, width)
     share = _Share(batch_size, worker, workers, replicas)
     samples = Samples(index, vocabulary, height, width)
 

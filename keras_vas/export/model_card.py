@@ -38,7 +38,7 @@ def card(
     """Everything that a user of the model should know.
 
     Args:
-        model: `CSTM` that is exported.
+        model: `SegmentationModel` that is exported.
         vocabulary: its `Vocabulary`.
         config: dict of the run's config.json.
         calibration: `presence.Calibration`.
@@ -73,7 +73,7 @@ def card(
         "name": name,
         "task": "segmentation of the actor that a sentence describes, in the "
         f"frame {num_frames // 2} (from 0) of a clip of {num_frames} frames",
-        "architecture": "CSTM (Hui et al., CVPR 2021)",
+        "architecture": model.reference,
         "made": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
         "keras_vas": __version__,
         "versions": config.get("versions", {}),

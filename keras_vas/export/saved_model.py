@@ -28,7 +28,7 @@ import keras
 import tensorflow as tf
 
 from keras_vas import files
-from keras_vas.data import transforms
+from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.export import model_card
 from keras_vas.export import warmup as warmup_requests
@@ -68,7 +68,7 @@ class Variant:
 
     def __post_init__(self):
         try:
-            transforms.check_size(self.height, self.width)
+            frame_size.check_size(self.height, self.width)
         except ValueError as error:
             raise UserError(str(error)) from error
         if self.precision not in PRECISIONS:

@@ -128,7 +128,7 @@ class Predictor:
     """Segments videos by sentences; made by `load`.
 
     Attributes:
-        model: the `CSTM`, `None` of a SavedModel.
+        model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel.
     """
 

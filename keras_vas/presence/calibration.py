@@ -32,7 +32,7 @@ def calibrate(model, vocabulary, config, directory, *, height, width):
     aside, all of them, and the metrics are then too good.
 
     Args:
-        model: `CSTM` of the run.
+        model: `SegmentationModel` of the run.
         vocabulary: its `Vocabulary`.
         config: dict of the run's config.json.
         directory: folder with the records.
@@ -103,10 +103,7 @@ def _kind(actor):
 
 def _validation(directory, flags):
     index = records.read_index(directory, "train")
-    fraction = flags.get("validation_fraction", 0.0)
-    _, aside = training_split.set_aside_videos(
-        index, fraction, flags.get("seed", 0)
-    )
+    _, aside = training_split.divide_as_run(index, flags)
     if aside is None or len(set(map(_video, aside.keys))) < MIN_VIDEOS:
         return index, "training videos"
     return aside, "validation videos"

@@ -55,8 +55,8 @@ def load_run(run, which="best"):
         which: `"best"` or `"last"` checkpoint.
 
     Returns:
-        `(model, vocabulary, config)`: a `CSTM` without training-only heads,
-        its `Vocabulary`, and the dict of `RUN/config.json`.
+        `(model, vocabulary, config)`: a `SegmentationModel` without what only
+        training needs, its `Vocabulary`, and the dict of `RUN/config.json`.
 
     Raises:
         UserError: a file is missing, damaged, or of another architecture.
@@ -109,43 +109,47 @@ def is_run(run):
     return False
 
 
-def start(run, *, flags, model, data_manifest, vocabulary):
+def start(run, *, flags, architecture, model, data_manifest, words):
     """Writes `RUN/vocabulary.txt` and `RUN/config.json`.
 
     Args:
         run: run directory, missing or empty.
         flags: dict of flag name to value.
-        model: dict, `CSTM.get_config()` of the inference model.
+        architecture: name in `models.registry`.
+        model: dict, the model's `inference_config()`.
         data_manifest: dict, the manifest of the records.
-        vocabulary: `Vocabulary`.
+        words: list of str, the vocabulary in the order of its ids.
     """
     run = pathlib.Path(run)
     config = {
         "flags": flags,
+        "architecture": architecture,
         "model": model,
         "versions": _versions(),
         "data_manifest": data_manifest,
     }
-    vocabulary.save(run / "vocabulary.txt")
+    files.write_lines(run / "vocabulary.txt", words)
     with files.atomic_path(run / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n")
 
 
-def check_same(run, *, flags, data_manifest):
+def check_same(run, *, flags, defaults, data_manifest):
     """Raises a UserError if `run` was started with something else.
 
     Args:
         run: run directory.
         flags: dict of flag name to value; `FREE_FLAGS` may differ.
+        defaults: dict of flag name to default, the value of those that the
+            run did not know yet.
         data_manifest: dict, the manifest of the records.
     """
     config = read_config(run)
-    before = config["flags"]
-    now = json.loads(json.dumps(flags))
+    before = {**defaults, **config["flags"]}
     changed = [
-        f"--{name}={_shown(now.get(name))} (was {_shown(before.get(name))})"
-        for name in sorted(before.keys() | now.keys())
-        if name not in FREE_FLAGS and before.get(name) != now.get(name)
+        f"--{name}={_shown(flags[name])} (was {_shown(before[name])})"
+        for name in sorted(flags)
+        if name not in FREE_FLAGS
+        and _shown(before[name]) != _shown(flags[name])
     ]
     if changed:
         raise UserError(
@@ -182,4 +186,4 @@ def _versions():
 
 
 def _shown(value):
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

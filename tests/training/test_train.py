@@ -168,17 +168,3 @@ def test_bad_input_is_one_line(start, tmp_path):
         assert what in error_of(process)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert (foreign / "thesis.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("stage", ["spatial", "temporal", "joint"])
-def test_flagfiles_hold_flags_of_train(repository, stage):
-    lines = (repository / "configs" / f"cstm_{stage}.flags").read_text()
-    source = (repository / "train.py").read_text()
-    names = [
-        line[2:].split("=")[0].removeprefix("no")
-        for line in lines.splitlines()
-        if line.startswith("--")
-    ]
-    assert len(names) > 5
-    for name in names:
-        assert f'"{name}"' in source, name
