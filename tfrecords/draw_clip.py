@@ -10,12 +10,10 @@ video: `segment.py --video=DIR` then sees the clip as it was in training.
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from keras_vas import command_line, errors
 from keras_vas.data.moving_actors import drawing
-from keras_vas.data.records import schema
 from keras_vas.pictures import overlay
 
 FLAGS = flags.FLAGS
@@ -38,8 +36,7 @@ def main(_):
         FLAGS.seed, "test", FLAGS.clip, height=FLAGS.size, width=FLAGS.size
     )
     folder.mkdir(parents=True, exist_ok=True)
-    shown = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
-    frames = np.repeat(clip.frames, shown, axis=0)
+    frames = clip.video()
     for number, frame in enumerate(frames, 1):
         overlay.write_png(folder / f"{number:05d}.png", frame)
     print(f"{len(frames)} frames in {folder}; sentences about them:")
