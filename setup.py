@@ -30,6 +30,7 @@ setup(
         "opencv-python-headless>=5,<6",
         "platformdirs>=4.2,<5",
         "protobuf>=6.31,<8",
+        "pycocotools>=2.0.8",
         "scipy>=1.13",
         "setuptools<82",  # tensorflow-hub imports pkg_resources
         "tensorboard>=2.21,<2.22",
@@ -51,7 +52,6 @@ setup(
             "nbclient>=0.10,<0.12",
             "pillow>=10",
             "playwright>=1.60,<2",
-            "pycocotools>=2.0.8",
             "pytest>=8",
             "tensorflow-serving-api>=2.21,<2.22",
             "tornado>=6.5.4,<7",
