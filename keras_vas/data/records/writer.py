@@ -8,12 +8,21 @@ import pathlib
 import shutil
 import sys
 
+import cv2
 import numpy as np
 
 from keras_vas import errors, files
-from keras_vas.data.records import schema
+from keras_vas.data.records import (
+    example_proto,
+    fingerprint,
+    messages,
+    schema,
+    tfrecord,
+)
 from keras_vas.data.records import shard as shard_files
 from keras_vas.data.records.workers import write_shards
+
+_ENCODING = (schema, example_proto, messages, tfrecord)
 
 
 def write_dataset(
@@ -25,6 +34,7 @@ def write_dataset(
     workers,
     shards,
     source_fingerprint,
+    code=(),
     excluded=(),
     progress=True,
 ):
@@ -45,6 +55,7 @@ def write_dataset(
         workers: number of processes; 1 works in the calling process.
         shards: dict from split to its number of files, at most one a video.
         source_fingerprint: str that changes when the sources do.
+        code: modules that decide the records, beside that of `convert`.
         excluded: (reason, item) pairs that are known already.
         progress: show a progress bar.
 
@@ -73,10 +84,8 @@ def write_dataset(
         output,
         dataset,
         videos,
-        convert,
         shards,
-        source_fingerprint,
-        excluded,
+        [source_fingerprint, _code(convert, code), excluded],
     )
     with files.lock(output):
         manifest = _complete_manifest(output, dataset, plan)
@@ -86,7 +95,7 @@ def write_dataset(
     return manifest
 
 
-def _plan(output, dataset, videos, convert, shards, source, excluded):
+def _plan(output, dataset, videos, shards, sources):
     everything = [v for ids in videos.values() for v in ids]
     twice = [v for v, n in collections.Counter(everything).items() if n > 1]
     if twice:
@@ -96,9 +105,7 @@ def _plan(output, dataset, videos, convert, shards, source, excluded):
         )
     if not everything:
         raise errors.UserError(f"no video of {dataset} to convert was found")
-    fingerprint = _digest(
-        dataset, videos, shards, source, excluded, _code(convert)
-    )
+    digest = _digest(dataset, videos, shards, sources)
     plan = []
     for split, ids in videos.items():
         if not ids:
@@ -111,7 +118,7 @@ def _plan(output, dataset, videos, convert, shards, source, excluded):
             name = f"{split}-{number:05d}-of-{count:05d}.tfrecord"
             plan.append(
                 shard_files.Shard(
-                    output, name, dataset, split, tuple(part), fingerprint
+                    output, name, dataset, split, tuple(part), digest
                 )
             )
     return plan
@@ -121,16 +128,12 @@ def _digest(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _code(convert):
-    """Digests of the code that makes a record's bytes."""
+def _code(convert, others):
+    """What decides a record's bytes: the code, and OpenCV's codecs."""
     while isinstance(convert, functools.partial):
         convert = convert.func
-    converter = pathlib.Path(sys.modules[convert.__module__].__file__)
-    package = pathlib.Path(schema.__file__).parent
-    return [
-        hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in [converter, *sorted(package.glob("*.py"))]
-    ]
+    modules = (sys.modules[convert.__module__], *others, *_ENCODING)
+    return [fingerprint.of_code(modules), cv2.__version__]
 
 
 def _complete_manifest(output, dataset, plan):

@@ -494,7 +494,7 @@ def test_converters_do_not_load_tensorflow():
     program = (
         "import sys\n"
         "from keras_vas.data import records\n"
-        "from keras_vas.data.records import report, source_files\n"
+        "from keras_vas.data.records import source_files\n"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)\n"
     )
     done = subprocess.run(
