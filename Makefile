@@ -39,7 +39,8 @@ demo: install
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
 	test -d $(DEMO)-clip || \
-		$(RUN) tfrecords/draw_clip.py --clip=3 --output=$(DEMO)-clip
+		$(RUN) -m keras_vas.data.moving_actors --clip=3 \
+		--output=$(DEMO)-clip
 	test -d $(DEMO)-segmented || \
 		$(RUN) segment.py --model=$(DEMO) --video=$(DEMO)-clip \
 		--query="the red square going down" \

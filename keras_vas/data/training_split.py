@@ -73,7 +73,7 @@ def set_aside_videos(index, fraction, seed):
     """
     if not fraction:
         return index, None
-    videos = _videos(index)
+    videos = index.videos
     order = sorted(
         set(videos.tolist()),
         key=lambda video: hashlib.sha256(f"{seed}/{video}".encode()).digest(),
@@ -101,7 +101,7 @@ def set_aside_named(index, patterns):
     Raises:
         UserError: a pattern fits no video, or nothing is left to train on.
     """
-    videos = [video.split("/", 1)[-1] for video in _videos(index)]
+    videos = [video.split("/", 1)[-1] for video in index.videos]
     aside = np.zeros(len(videos), bool)
     for pattern in patterns:
         fits = np.array([fnmatch.fnmatchcase(name, pattern) for name in videos])
@@ -131,11 +131,6 @@ def sentences(index):
             for offset in index.offsets[index.paths == path]:
                 found += _texts(index, shard, int(offset))
     return found
-
-
-def _videos(index):
-    """The video of every record, behind the data set's name."""
-    return np.array([key.rsplit("/", 1)[0] for key in index.keys])
 
 
 def _texts(index, shard, offset):

@@ -16,12 +16,10 @@ that watches the folder never loads half of one.
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import pathlib
 import shutil
-import tempfile
 import zipfile
 
 import keras
@@ -40,7 +38,6 @@ from keras_vas.runs import run as run_directory
 
 PRECISIONS = ("float32", "bfloat16")
 MEMBERS = "keras_vas"
-_ASIDE = ".unfinished-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -278,15 +275,13 @@ def write_version(output, write):
     Raises:
         UserError: another process is writing a version there.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    with _locked(output):
-        for path in output.glob(f"{_ASIDE}*"):
-            shutil.rmtree(path)
-        aside = pathlib.Path(tempfile.mkdtemp(dir=output, prefix=_ASIDE))
+    with files.lock(output):
+        aside = output / files.UNFINISHED
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
         try:
             write(aside)
             _flush(aside)
-            os.chmod(aside, 0o755)
             return _rename(aside, output)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -312,21 +307,6 @@ def _versions(output):
         if path.name.isascii() and path.name.isdigit()
     ]
     return sorted(numbers, key=lambda path: int(path.name))
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another export is writing to {folder}; wait until it is done"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _flush(folder):

@@ -21,11 +21,11 @@ import shutil
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.prediction import rle
 from keras_vas.video.writer import VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
@@ -158,10 +158,7 @@ class ResultFolder:
                 {
                     "query": i,
                     "score": round(float(score), 6),
-                    "segmentation": {
-                        "size": list(mask.shape),
-                        "counts": rle.encode(mask).decode(),
-                    },
+                    "segmentation": _run_lengths(mask),
                 }
                 for i, (mask, score) in enumerate(
                     zip(masks, scores, strict=True)
@@ -185,6 +182,11 @@ class ResultFolder:
             if old.is_dir():
                 shutil.rmtree(old)
             (self._aside / name).replace(old)
+
+
+def _run_lengths(mask):
+    encoded = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
 def check_directory(directory):

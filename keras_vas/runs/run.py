@@ -18,7 +18,6 @@ from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "keras_vas")
-_LEFTOVERS = (".last.", ".best.", ".config.", ".vocabulary.")
 FREE_FLAGS = frozenset(
     {"data", "workdir", "checkpoint_steps", "tensorboard", "skip_corrupt"}
 )
@@ -99,7 +98,7 @@ def is_run(run):
     others = [
         path
         for path in _entries(run)
-        if path.name != "vocabulary.txt" and not path.name.startswith(".")
+        if path.name != "vocabulary.txt" and not files.is_temporary(path.name)
     ]
     if others:
         raise UserError(
@@ -164,11 +163,9 @@ def check_same(run, *, flags, defaults, data_manifest):
 
 
 def remove_leftovers(run):
-    """Removes the unfinished files of a killed process."""
+    """Removes the unfinished files of a killed process; hold the lock."""
     for folder in (pathlib.Path(run), last_path(run).parent):
-        for path in _entries(folder):
-            if path.name.startswith(_LEFTOVERS):
-                path.unlink(missing_ok=True)
+        files.remove_leftovers(folder)
 
 
 def _entries(folder):

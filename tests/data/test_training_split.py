@@ -84,8 +84,13 @@ def test_run_directory_recognises_itself_and_other_folders(tmp_path):
     run = tmp_path / "run"
     assert not run_directory.is_run(run)
     run.mkdir()
-    (run / ".config.x.json").write_text("left over")
+    left = run / ".config.keras_vas-abcdefgh.json"
+    left.write_text("left over")
     assert not run_directory.is_run(run)
+    (run / ".config.mine.json").write_text("mine")
+    with pytest.raises(UserError, match=r"holds .config.mine.json"):
+        run_directory.is_run(run)
+    (run / ".config.mine.json").unlink()
     manifest = {"splits": {"train": {"samples": 3}}}
     flags = {"seed": 1, "cmam_stages": ["4", "5"], "data": "here"}
     run_directory.start(

@@ -67,6 +67,11 @@ def clip_frame_numbers(frame, num_frames):
     return [min(max(frame + o, 1), num_frames) for o in CLIP_OFFSETS]
 
 
+def video_of(key):
+    """The video of a record's key, behind its data set's name."""
+    return key.rsplit("/", 1)[0]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Actor:
     """An actor of one frame.

@@ -150,6 +150,9 @@ def test_samples_are_the_pairs_of_record_and_query(dataset):
         for query in range(queries)
     ]
     assert index.num_samples == len(expected) == 21
+    assert [v.removeprefix("small/train_") for v in index.videos] == [
+        key.split("/")[1].removeprefix("train_") for key in index.keys
+    ]
     assert index.sample_ids == expected
     part = index.subset(np.array([4, 1]))
     assert list(part.keys) == [index.keys[4], index.keys[1]]
@@ -375,7 +378,7 @@ def _wait_for_end_of_group(group):
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     def convert_within(video_id, split):
-        with pytest.raises(errors.UserError, match="another run"):
+        with pytest.raises(errors.UserError, match="another process"):
             write(tmp_path)
         refused.append(video_id)
         return convert(video_id, split)
@@ -459,10 +462,10 @@ def test_another_schema_version_is_an_error(copy, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("manifest.json", "{", "is no manifest"),
+        ("manifest.json", "{", "is no JSON text"),
         ("manifest.json", "[]", "is no manifest"),
         ("manifest.json", '{"version": 1, "splits": []}', "is no manifest"),
-        ("manifest.json", None, "holds no complete records"),
+        ("manifest.json", None, "there is no file .*; write the records again"),
         ("train.index.csv", None, "is missing or damaged"),
         ("train.index.csv", "", "is missing or damaged"),
         ("train.index.csv", "key,shard\na,b\n", "is missing or damaged"),
@@ -491,7 +494,7 @@ def test_converters_do_not_load_tensorflow():
     program = (
         "import sys\n"
         "from keras_vas.data import records\n"
-        "from keras_vas.data.records import report, source_files\n"
+        "from keras_vas.data.records import source_files\n"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)\n"
     )
     done = subprocess.run(
