@@ -13,10 +13,9 @@ import re
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.weights import inception_names
+from keras_vas.weights import networks
 
 HEAD = "head"
-LEFT_OUT = inception_names.LEFT_OUT
 _LISTED = 12
 
 
@@ -57,7 +56,6 @@ def _checked(container, architecture, renamed, shapes):
     return {
         own: _shaped(container, name, shapes.get(own))
         for name, own in renamed.items()
-        if own != LEFT_OUT
     }
 
 
@@ -66,14 +64,14 @@ def _check_total(source, architecture, renamed, shapes):
     for name, own in renamed.items():
         owners.setdefault(own, []).append(name)
     head = {f"{HEAD}/kernel", f"{HEAD}/bias"}
-    known = set(shapes) | head | {LEFT_OUT}
+    known = set(shapes) | head
     parts = {
         "there and not here": [n for n, o in renamed.items() if o not in known],
         "here and not there": [name for name in shapes if name not in owners],
         "twice there": [
             own
             for own, names in owners.items()
-            if len(names) > 1 and own in known - {LEFT_OUT}
+            if len(names) > 1 and own in known
         ],
     }
     if any(parts.values()):
@@ -125,9 +123,6 @@ _FLAX = re.compile(r"(?:params|batch_stats)\|(.+)\|(?:Conv|BatchNorm)_0\|(\w+)")
 _SONNET = re.compile(
     r"RGB/inception_i3d/(.+)/(conv_3d|batch_norm)/(\w+)"
 )  # fmt: skip
-_KERAS_I3D = re.compile(
-    r"Conv3d_(\d)([a-z])_(?:(\d)([a-z])_)?(\dx\d)_(conv|bn)/(\w+)"
-)
 _OLD_RESNET = re.compile(
     r"(res|bn|fc)(\d+|_conv1)(?:([a-z])_branch([12])([a-c]?))?/(\w+)"
 )
@@ -169,20 +164,39 @@ def _sonnet_i3d(name):
     return _headed(f"{layer}_{kind}", _I3D_HEAD, variable)
 
 
-def _keras_i3d(name):
-    """`Conv3d_3b_1b_3x3_conv/kernel`: block 3b, branch 1, layer b."""
-    match = _KERAS_I3D.fullmatch(name)
-    if not match:
-        return None
-    stage, block, branch, letter, size, kind, variable = match.groups()
-    if branch is None:
-        layer = f"Conv3d_{stage}{block}_{size}_{kind}"
-    else:
-        layer = (
-            f"Mixed_{stage}{block}_Branch_{branch}_Conv3d_0{letter}_{size}_"
-            f"{kind}"
-        )
-    return _headed(layer, "Conv3d_6a_1x1_conv", variable)
+def inception_layers(layers):
+    """Our names for the layers of Keras' Inception V3 that have weights.
+
+    Keras numbers the layers of a kind in the order in which it makes them,
+    which is that of the names of TF-Slim, sorted. Where it begins to count
+    does not matter.
+
+    Args:
+        layers: Keras' names, such as `conv2d_57`, in any order.
+
+    Returns:
+        Dict of Keras' name to our name.
+    """
+    own = {name.rpartition("/")[0] for name in networks.shapes("inception_v3")}
+    pairs = {"predictions": HEAD}
+    for kind, ending in (("conv2d", "conv"), ("batch_normalization", "bn")):
+        theirs = {}
+        for layer in layers:
+            if match := re.fullmatch(rf"{kind}(?:_(\d+))?", layer):
+                theirs[int(match[1] or 0)] = layer
+        ours = sorted(name for name in own if name.endswith(f"_{ending}"))
+        theirs = [theirs[number] for number in sorted(theirs)]
+        pairs.update(zip(theirs, ours, strict=False))
+    return pairs
+
+
+def _inception(container):
+    parts = {name: name.rpartition("/") for name in container.arrays}
+    pairs = inception_layers({layer for layer, _, _ in parts.values()})
+    return {
+        name: f"{pairs[layer]}/{variable}" if layer in pairs else None
+        for name, (layer, _, variable) in parts.items()
+    }
 
 
 def _resnet(name):
@@ -216,7 +230,7 @@ def _headed(layer, head, variable):
 
 
 _MAPS = {
-    "i3d": _by_patterns(_flax_i3d, _sonnet_i3d, _keras_i3d),
-    "inception_v3": inception_names.rename,
+    "i3d": _by_patterns(_flax_i3d, _sonnet_i3d),
+    "inception_v3": _inception,
     "resnet50": _by_patterns(_resnet, _old_resnet),
 }

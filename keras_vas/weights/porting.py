@@ -13,13 +13,7 @@ import numpy as np
 
 from keras_vas import files
 from keras_vas.errors import UserError
-from keras_vas.weights import (
-    containers,
-    graph_pairs,
-    names,
-    networks,
-    stock_networks,
-)
+from keras_vas.weights import containers, names, networks, stock_networks
 
 _METADATA = "keras_vas_weights"
 
@@ -70,9 +64,7 @@ def read(source, architecture):
     if container.form == "h5" and _needs_keras(container, architecture):
         stock = stock_networks.load(architecture, source)
         container = dataclasses.replace(
-            container,
-            arrays=stock_networks.arrays(stock),
-            graph=graph_pairs.graph_of(stock),
+            container, arrays=stock_networks.arrays(stock)
         )
     shapes = networks.shapes(architecture)
     if _METADATA not in container.arrays:
