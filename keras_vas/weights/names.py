@@ -8,6 +8,7 @@ layer of the published network, which the five stages do without, is
 A map is total: a name that is left over on either side is an error.
 """
 
+import collections
 import re
 
 import numpy as np
@@ -19,13 +20,36 @@ HEAD = "head"
 _LISTED = 12
 
 
-def rename(container, architecture, shapes):
-    """Gives the arrays of a container our names and shapes.
+def own_names(names, architecture):
+    """Our names for a publisher's.
 
     Args:
-        container: `containers.Container`.
+        names: all names of variables in a file.
         architecture: name of a backbone.
-        shapes: dict of our name to shape, the head left out.
+
+    Returns:
+        Dict of name to our name, to None where there is none.
+
+    Raises:
+        UserError: no weights of that architecture are published.
+    """
+    if architecture not in _MAPS:
+        raise UserError(
+            f"there are no published weights for {architecture}: kernels of "
+            "another network do not fit it. Ports exist for "
+            + ", ".join(sorted(_MAPS))
+        )
+    return _MAPS[architecture](names)
+
+
+def fit(arrays, own, architecture, source):
+    """Gives arrays our names and shapes.
+
+    Args:
+        arrays: dict of name to array.
+        own: dict of these names to ours, as of `own_names`.
+        architecture: name of a backbone.
+        source: where the arrays come from, for the message.
 
     Returns:
         Dict of our name to float32 array; with the head, if it is there.
@@ -34,45 +58,13 @@ def rename(container, architecture, shapes):
         UserError: a name on either side is left over (both are listed), a
             shape differs, or a number is not finite.
     """
-    if architecture not in _MAPS:
-        raise UserError(
-            f"there are no published weights for {architecture}: kernels of "
-            "another network do not fit it. Ports exist for "
-            + ", ".join(sorted(_MAPS))
-        )
-    return _checked(
-        container, architecture, _MAPS[architecture](container), shapes
-    )
-
-
-def check(container, architecture, shapes):
-    """Like `rename`, of arrays that have our names already."""
-    own = {name: name for name in container.arrays}
-    return _checked(container, architecture, own, shapes)
-
-
-def _checked(container, architecture, renamed, shapes):
-    _check_total(container.source, architecture, renamed, shapes)
-    return {
-        own: _shaped(container, name, shapes.get(own))
-        for name, own in renamed.items()
-    }
-
-
-def _check_total(source, architecture, renamed, shapes):
-    owners = {}
-    for name, own in renamed.items():
-        owners.setdefault(own, []).append(name)
-    head = {f"{HEAD}/kernel", f"{HEAD}/bias"}
-    known = set(shapes) | head
+    shapes = networks.shapes(architecture)
+    known = {*shapes, f"{HEAD}/kernel", f"{HEAD}/bias"}
+    count = collections.Counter(own.values())
     parts = {
-        "there and not here": [n for n, o in renamed.items() if o not in known],
-        "here and not there": [name for name in shapes if name not in owners],
-        "twice there": [
-            own
-            for own, names in owners.items()
-            if len(names) > 1 and own in known
-        ],
+        "there and not here": [n for n, o in own.items() if o not in known],
+        "here and not there": [name for name in shapes if not count[name]],
+        "twice there": sorted(name for name in known if count[name] > 1),
     }
     if any(parts.values()):
         raise UserError(
@@ -83,21 +75,25 @@ def _check_total(source, architecture, renamed, shapes):
                 if names
             )
         )
+    return {
+        own[name]: _shaped(array, shapes.get(own[name]), f"{name} in {source}")
+        for name, array in arrays.items()
+    }
 
 
-def _shaped(container, name, shape):
+def _shaped(array, shape, what):
     """One array in float32; axes of length 1 in front of its own are cut."""
-    array = np.asarray(container.arrays[name], np.float32)
+    array = np.asarray(array, np.float32)
     if shape is None:  # the head: (..., channels, classes) or (classes,)
         shape = array.shape[-2:]
     lead = array.ndim - len(shape)
     if lead < 0 or array.shape != (1,) * lead + tuple(shape):
         raise UserError(
-            f"{name} in {container.source} is of shape {array.shape} instead "
-            f"of {tuple(shape)}; it is of another network, or another width"
+            f"{what} is of shape {array.shape} instead of {tuple(shape)}; it "
+            "is of another network, or another width"
         )
     if not np.isfinite(array).all():
-        raise UserError(f"{name} in {container.source} holds NaN or infinity")
+        raise UserError(f"{what} holds NaN or infinity")
     return array.reshape(shape)
 
 
@@ -109,14 +105,14 @@ def _some(names):
 def _by_patterns(*conventions):
     """A map by that convention which knows most of the names."""
 
-    def renamed(container):
+    def own(names):
         candidates = (
-            {name: rename(name) for name in container.arrays}
-            for rename in conventions
+            {name: convention(name) for name in names}
+            for convention in conventions
         )
         return max(candidates, key=lambda c: sum(map(bool, c.values())))
 
-    return renamed
+    return own
 
 
 _FLAX = re.compile(r"(?:params|batch_stats)\|(.+)\|(?:Conv|BatchNorm)_0\|(\w+)")
@@ -190,12 +186,12 @@ def inception_layers(layers):
     return pairs
 
 
-def _inception(container):
-    parts = {name: name.rpartition("/") for name in container.arrays}
-    pairs = inception_layers({layer for layer, _, _ in parts.values()})
+def _inception(names):
+    pairs = inception_layers({name.rpartition("/")[0] for name in names})
     return {
         name: f"{pairs[layer]}/{variable}" if layer in pairs else None
-        for name, (layer, _, variable) in parts.items()
+        for name in names
+        for layer, _, variable in [name.rpartition("/")]
     }
 
 
