@@ -1,5 +1,6 @@
 """Shows that ported weights do in our networks what they did in their own."""
 
+import itertools
 import pathlib
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import scipy.special
 
 from keras_vas.errors import UserError
+from keras_vas.video.reader import open_video
 from keras_vas.weights import cache as cache_folder
 from keras_vas.weights import (
     containers,
@@ -143,23 +145,21 @@ def read_frames(path, count):
     Raises:
         UserError: it cannot be read, or is shorter.
     """
-    video = cv2.VideoCapture(str(path))
-    frames = []
-    while len(frames) < count:
-        found, frame = video.read()
-        if not found:
-            raise UserError(
-                f"{path} has {len(frames)} frames that can be read instead of "
-                f"{count}; name another clip"
-            )
-        side = min(frame.shape[:2])
-        top, left = ((full - side) // 2 for full in frame.shape[:2])
-        square = frame[top : top + side, left : left + side, ::-1]
-        frames.append(
-            cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    video = itertools.islice(open_video(path), count)
+    frames = [_square(frame.image) for frame in video]
+    if len(frames) < count:
+        raise UserError(
+            f"{path} has {len(frames)} frames that can be read instead of "
+            f"{count}; name another clip"
         )
-    video.release()
     return np.stack(frames)
+
+
+def _square(image):
+    side = min(image.shape[:2])
+    top, left = ((full - side) // 2 for full in image.shape[:2])
+    square = image[top : top + side, left : left + side]
+    return cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
 
 def verify(weights, clip=None, expect=None, cache=None):
