@@ -157,7 +157,7 @@ def _pretrain(output, name, seed, steps):
     if (folder / "checkpoints" / "best.npz").is_file():
         return
     _run(
-        ["benchmarks/pretrain_backbone.py", f"--backbone={name}",
+        ["-m", "keras_vas.training.pretrain_backbone", f"--backbone={name}",
          f"--output={folder}", f"--steps={steps}", f"--seed={seed}"],
         output / "logs" / f"{folder.name}.txt",
     )  # fmt: skip
@@ -231,7 +231,8 @@ def _run(command, log):
         )
     if result.returncode:
         raise errors.UserError(
-            f"{command[0]} has failed; the reason is at the end of {log}"
+            f"{' '.join(command[:2])} has failed; the reason is at the end of "
+            f"{log}"
         )
 
 
