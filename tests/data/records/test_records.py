@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_vas import errors
-from keras_vas.data import records
+from keras_vas.data import parsing, records
 from keras_vas.data.records import schema, tfrecord
 from keras_vas.data.records import shard as shard_files
 
@@ -127,7 +127,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
         index = records.read_index(dataset, split)
         paths = sorted(str(p) for p in dataset.glob(f"{split}-*"))
         streamed = [
-            schema.parse(data) for data in tf.data.TFRecordDataset(paths)
+            parsing.parse(data) for data in tf.data.TFRecordDataset(paths)
         ]
         assert [r["key"].numpy().decode() for r in streamed] == list(index.keys)
         for i, record in enumerate(streamed):
@@ -135,7 +135,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
             assert len(record["query_texts"]) == index.queries[i]
             with open(index.paths[i], "rb") as file:
                 data = tfrecord.read(file, int(index.offsets[i]))
-            again = schema.parse(data)
+            again = parsing.parse(data)
             assert again["key"] == record["key"]
             assert index.read(i).key == index.keys[i]
         keys += list(index.keys)
