@@ -133,7 +133,7 @@ def _define(name, default, annotation, text):
         flags.DEFINE(
             _ListOf(item),
             name,
-            default and list(default),
+            None if default is None else list(default),
             text,
             serializer=_Commas(),
         )
