@@ -31,16 +31,19 @@ _OUTPUT = flags.DEFINE_string(
     required=True,
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", "savedmodel", ["savedmodel", "keras"], "What to write."
+    "format",
+    "savedmodel",
+    ["savedmodel", "keras"],
+    "Kind of file or folder to write.",
 )
 _WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint to export."
+    "which", "best", ["best", "last"], "Checkpoint of the run to export."
 )
 _DATA = flags.DEFINE_string(
     "data", None, "Folder with the run's records, to calibrate the score."
 )
 _METRICS = flags.DEFINE_string(
-    "metrics", None, "metrics.json of evaluate.py, for the model card."
+    "metrics", None, "File metrics.json of evaluate.py, for the model card."
 )
 _LICENCE = flags.DEFINE_string(
     "licence", None, "Licence of the weights, for the model card."

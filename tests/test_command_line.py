@@ -1,5 +1,6 @@
 """Flags from signatures, and errors of one line."""
 
+import ast
 import dataclasses
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from keras_vas import command_line
 from keras_vas.errors import UserError
 
 PROGRAM = """
+import ast
 import dataclasses
 from keras_vas import command_line
 
@@ -136,3 +138,35 @@ def test_a_program_says_one_line(repository, words, said):
     (line,) = (done.stdout + done.stderr).splitlines()
     assert line.startswith(said)
     assert done.returncode == line.startswith("error")
+
+
+def test_every_help_is_a_sentence_that_stands_alone(repository):
+    helps = []
+    paths = subprocess.run(
+        ["git", "ls-files", "*.py"],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    for path in paths:
+        if path.startswith("tests/"):
+            continue
+        for node in ast.walk(ast.parse((repository / path).read_text())):
+            if isinstance(node, ast.Call) and ".DEFINE_" in ast.unparse(
+                node.func
+            ):
+                place = 3 if "enum" in ast.unparse(node.func) else 2
+                text = node.args[place : place + 1]
+                if text and isinstance(text[0], ast.Constant):
+                    helps.append(
+                        (path, ast.unparse(node.args[0]), text[0].value)
+                    )
+    assert len(helps) > 60
+    wrong = [
+        (path, name, text)
+        for path, name, text in helps
+        if len(text.split()) < 4 or text[0] != text[0].upper()
+        or not text.endswith(".") or text.startswith(("Of ", "As ", "To "))
+    ]  # fmt: skip
+    assert not wrong

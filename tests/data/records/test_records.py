@@ -10,6 +10,7 @@ import sys
 import time
 
 import numpy as np
+import patience
 import pytest
 
 from keras_vas import errors
@@ -330,7 +331,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
         command, start_new_session=True, env=os.environ | {"PYTHONPATH": ""}
     )
     state = output / shard_files.STATE_DIRECTORY
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience.SECONDS
     while len(list(state.glob("t*.json"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -366,7 +367,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
 
 
 def _wait_for_end_of_group(group):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
