@@ -22,13 +22,13 @@ _DATA = flags.DEFINE_string(
     "data", None, "Folder with the records.", required=True
 )
 _SPLIT = flags.DEFINE_enum(
-    "split", "test", ["train", "test"], "Split to evaluate."
+    "split", "test", ["train", "test"], "Split of the records to evaluate."
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the results.", required=True
 )
 _WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint to evaluate."
+    "which", "best", ["best", "last"], "Checkpoint of the run to evaluate."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 8, "Samples in a batch of all devices.", lower_bound=1

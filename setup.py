@@ -21,6 +21,7 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",
+        "docstring-parser>=0.16,<1",
         "google-crc32c>=1.5,<2",
         "h5py>=3.11",
         # Keras 3.14.0 to 3.15.1 raise OperatorNotAllowedInGraphError in a
@@ -53,6 +54,7 @@ setup(
             "pillow>=10",
             "playwright>=1.60,<2",
             "pytest>=8",
+            "pytest-xdist>=3.6,<4",
             "tensorflow-serving-api>=2.21,<2.22",
             "tornado>=6.5.4,<7",
         ],

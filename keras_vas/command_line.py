@@ -122,7 +122,8 @@ def _define(name, default, annotation, text):
         default, required = None, default is not None
         kind = annotation
         if isinstance(annotation, types.UnionType):
-            kind = typing.get_args(annotation)[0]
+            annotation = kind = typing.get_args(annotation)[0]
+        kind = typing.get_origin(kind) or kind
     else:
         required = False
     if typing.get_origin(annotation) is typing.Literal:
@@ -130,7 +131,11 @@ def _define(name, default, annotation, text):
     elif kind is tuple:
         (item, *_) = typing.get_args(annotation)
         flags.DEFINE(
-            _ListOf(item), name, list(default), text, serializer=_Commas()
+            _ListOf(item),
+            name,
+            None if default is None else list(default),
+            text,
+            serializer=_Commas(),
         )
     else:
         define = {

@@ -49,6 +49,21 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
+def version_folders(folder):
+    """Paths in a folder whose names are whole numbers, by that number.
+
+    Args:
+        folder: need not exist.
+    """
+    folder = pathlib.Path(folder)
+    numbered = [
+        path
+        for path in (folder.iterdir() if folder.is_dir() else ())
+        if path.name.isascii() and path.name.isdigit()
+    ]
+    return sorted(numbered, key=lambda path: int(path.name))
+
+
 def write_lines(path, lines):
     """Writes a UTF-8 text file of some lines, whole or not at all."""
     with atomic_path(path) as temporary:

@@ -10,6 +10,7 @@ follows COCO.
 
 import numpy as np
 
+THRESHOLD = 0.5  # of the probability of a pixel that belongs to a mask
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 

@@ -67,16 +67,24 @@ def define_flags():
     """Defines the program's flags."""
     converter.define_flags()
     side = drawing.SMALLEST_SIDE
-    flags.DEFINE_integer("train_clips", 6000, "To train on.", lower_bound=1)
-    flags.DEFINE_integer("test_clips", 400, "To test on.", lower_bound=1)
+    flags.DEFINE_integer(
+        "train_clips", 6000, "Clips in the training split.", lower_bound=1
+    )
+    flags.DEFINE_integer(
+        "test_clips", 400, "Clips in the test split.", lower_bound=1
+    )
     flags.DEFINE_enum(
         "sentences",
         "actors",
         drawing.SENTENCES,
         "About single actors, or mostly about all who do an action.",
     )
-    flags.DEFINE_integer("height", 96, "In pixels.", lower_bound=side)
-    flags.DEFINE_integer("width", 96, "In pixels.", lower_bound=side)
+    flags.DEFINE_integer(
+        "height", 96, "Height of the frames in pixels.", lower_bound=side
+    )
+    flags.DEFINE_integer(
+        "width", 96, "Width of the frames in pixels.", lower_bound=side
+    )
     flags.DEFINE_integer(
         "seed", 0, "Another seed draws other clips.", lower_bound=0
     )

@@ -34,7 +34,9 @@ def define_source_flags(dataset, shards):
     """
     define_flags()
     flags.DEFINE_string("source", None, f"Folder of {dataset}.", required=True)
-    flags.DEFINE_integer("shards", shards, "Files per split.", lower_bound=1)
+    flags.DEFINE_integer(
+        "shards", shards, "Files that a split is divided into.", lower_bound=1
+    )
     flags.DEFINE_bool(
         "check", False, "Compare with the published counts; 1 if different."
     )

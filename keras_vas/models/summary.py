@@ -140,7 +140,10 @@ def _main(_):
 
 if __name__ == "__main__":
     flags.DEFINE_enum(
-        "model", registry.DEFAULT, list(registry.MODELS), "Model to count."
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Model whose cost is counted.",
     )
     flags.DEFINE_integer("frame_height", 320, "Height of the frames in pixels.")
     flags.DEFINE_integer("frame_width", 320, "Width of the frames in pixels.")

@@ -4,10 +4,9 @@ import numpy as np
 from pycocotools import mask as coco
 
 from keras_vas.errors import UserError
+from keras_vas.metrics import THRESHOLD
 from keras_vas.pictures.overlay import colours, draw
 from keras_vas.prediction.result_folder import ResultFolder
-
-THRESHOLD = 0.5
 
 
 class Segmentation:

@@ -1,4 +1,4 @@
-"""The optimizer, its learning-rate schedule, and one distributed step."""
+"""Adam for replicas, with averaged weights."""
 
 import tensorflow as tf
 
@@ -16,9 +16,12 @@ class Adam:
         w <- w - rate * sqrt(1 - 0.999^t) / (1 - 0.9^t) * m / (sqrt(v) + 1e-7)
         average <- d * average + (1 - d) * w,  d = min(ema, (t - 1) / (t + 9))
 
-    Up to the ramp of d, this is `keras.optimizers.Adam`. That one takes some
-    70 graph nodes for each variable, which is most of the time before the
-    first step; here it is the fused kernel and no communication.
+    Up to the ramp of d, this is `keras.optimizers.Adam`, with the fused kernel
+    and no communication. Measured on the narrow CSTM of `make demo` (453
+    variables, 64 x 64 pixels, 2 cores, Keras 3.13): forward and gradient have
+    20,000 graph nodes, ours adds 4,000 and Keras' 25,000; a step takes 0.14 s
+    with ours and 0.20 s with Keras'. And Keras clips each replica's gradient
+    by itself, so that two devices would not equal one.
 
     With `loss_scaling` the loss is multiplied by a scale that halves when a
     gradient overflows (that step changes nothing) and doubles after 2,000

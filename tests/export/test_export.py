@@ -667,7 +667,7 @@ def test_fixed_shape_and_batch_are_declared_and_demanded(
     run, small, tmp_path, python_model
 ):
     variant = saved_model.Variant(
-        HEIGHT, WIDTH, frame_size=(29, 43), batch_size=2
+        HEIGHT, WIDTH, fixed_shape="29x43", batch_size=2
     )
     path = saved_model.saved_model(run, tmp_path / "m", variant)
     session = saved_model_c_api.Session(path)

@@ -1,6 +1,7 @@
 """The graphs of CSTM: shapes, choices, saving, backends, cost."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -239,7 +240,15 @@ def test_jax_predicts_what_tensorflow_predicts(tmp_path, arguments):
     )
     np.savez(tmp_path / "inputs.npz", **inputs)
     script = pathlib.Path(__file__).parents[1] / "helpers/jax_masks.py"
-    subprocess.run([sys.executable, script, tmp_path], check=True)
+    subprocess.run(
+        [sys.executable, script, tmp_path],
+        check=True,
+        env={
+            **os.environ,
+            # Quick to compile rather than to run.
+            "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        },
+    )
     expected = model(inputs)
     with np.load(tmp_path / "outputs.npz") as outputs:
         assert set(outputs) == set(expected)

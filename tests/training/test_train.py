@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import patience
 import pytest
 import small_records
 
@@ -86,14 +87,14 @@ def start(repository, flagfile, data):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0, errors[-3000:]
     return output
 
 
 def error_of(process):
     """The one error line of a program that fails."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 1, output + errors[-2000:]
     assert "Traceback" not in errors
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
@@ -104,7 +105,7 @@ def error_of(process):
 def kill_after(process, run, step):
     """Kills the process when its last checkpoint has reached a step."""
     path = run_directory.last_path(run)
-    until = time.monotonic() + 300
+    until = time.monotonic() + patience.SECONDS
     while time.monotonic() < until:
         assert process.poll() is None, process.communicate()[1][-3000:]
         if path.is_file() and checkpoint.load_metadata(path)["step"] >= step:

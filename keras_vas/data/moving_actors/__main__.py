@@ -16,7 +16,9 @@ from keras_vas import command_line, errors
 from keras_vas.data.moving_actors import drawing
 from keras_vas.pictures import overlay
 
-_OUTPUT = flags.DEFINE_string("output", None, "Folder to make.", required=True)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the frames, which is made.", required=True
+)
 _CLIP = flags.DEFINE_integer(
     "clip", 0, "Number of the test clip.", lower_bound=0
 )

@@ -58,7 +58,10 @@ def define_flags(model_class):
         "workdir", None, "Folder of the run, which is made.", required=True
     )
     flags.DEFINE_enum(
-        "model", registry.DEFAULT, list(registry.MODELS), "Model to train."
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Name of the model to train.",
     )
     flags.DEFINE_enum(
         "precision",

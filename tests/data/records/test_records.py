@@ -10,10 +10,11 @@ import sys
 import time
 
 import numpy as np
+import patience
 import pytest
 
 from keras_vas import errors
-from keras_vas.data import records
+from keras_vas.data import parsing, records
 from keras_vas.data.records import schema, tfrecord
 from keras_vas.data.records import shard as shard_files
 
@@ -127,7 +128,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
         index = records.read_index(dataset, split)
         paths = sorted(str(p) for p in dataset.glob(f"{split}-*"))
         streamed = [
-            schema.parse(data) for data in tf.data.TFRecordDataset(paths)
+            parsing.parse(data) for data in tf.data.TFRecordDataset(paths)
         ]
         assert [r["key"].numpy().decode() for r in streamed] == list(index.keys)
         for i, record in enumerate(streamed):
@@ -135,7 +136,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
             assert len(record["query_texts"]) == index.queries[i]
             with open(index.paths[i], "rb") as file:
                 data = tfrecord.read(file, int(index.offsets[i]))
-            again = schema.parse(data)
+            again = parsing.parse(data)
             assert again["key"] == record["key"]
             assert index.read(i).key == index.keys[i]
         keys += list(index.keys)
@@ -330,7 +331,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
         command, start_new_session=True, env=os.environ | {"PYTHONPATH": ""}
     )
     state = output / shard_files.STATE_DIRECTORY
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience.SECONDS
     while len(list(state.glob("t*.json"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -366,7 +367,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
 
 
 def _wait_for_end_of_group(group):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
