@@ -168,7 +168,7 @@ def _followed(data):
                 raise ValueError("it fills what is no array")
             top().set(*state)
         elif name == "STOP":
-            (result,) = stack
+            (result,) = taken(len(stack))
             return result
         elif name not in ("PROTO", "FRAME"):
             raise ValueError(f"it holds the instruction {name}")

