@@ -24,7 +24,7 @@ def training_only(model):
 
 
 def count_numbers(make):
-    """How many numbers the variables of a model would hold.
+    """How many numbers the weights of a model would hold.
 
     The model is traced and its variables get no values, so that no memory
     depends on their sizes. What Keras remembers of them goes with the thread.
@@ -38,7 +38,7 @@ def count_numbers(make):
 
     def counted():
         with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(v.shape) for v in make().variables)
+            return sum(math.prod(v.shape) for v in make().weights)
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
         return thread.submit(counted).result()
