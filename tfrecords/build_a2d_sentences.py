@@ -318,7 +318,7 @@ def select(subsets, sentences, missed):
     return videos, excluded
 
 
-def build(source, output, *, workers, shards):
+def build(source, output, *, workers, shards, verify=None):
     """Writes the records of the data set in `source`; returns its manifest."""
     source = source_files.require_folder(source, "A2D Sentences")
     release = source_files.require_folder(
@@ -360,6 +360,7 @@ def build(source, output, *, workers, shards):
             convert, clips=clips, masks=masks, sentences=sentences
         ),
         workers=workers,
+        verify=verify,
         shards={split: shards for split in videos},
         source_fingerprint=fingerprint.of_files(source, sources),
         excluded=[*excluded, *unused],
@@ -377,6 +378,7 @@ def main(_):
         options.source,
         options.output,
         workers=options.workers,
+        verify=options.verify,
         shards=options.shards,
     )
     converter.conclude(manifest, DAMAGE, PUBLISHED)

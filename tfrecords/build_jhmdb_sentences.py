@@ -238,7 +238,7 @@ def read_frames_list(path):
     return {video_id: sorted(numbers) for video_id, numbers in frames.items()}
 
 
-def build(source, output, *, frames_list, workers, shards):
+def build(source, output, *, frames_list, workers, shards, verify=None):
     """Writes the records of the data set in `source`; returns its manifest."""
     source = source_files.require_folder(source, "J-HMDB Sentences")
     for name, what in (
@@ -283,6 +283,7 @@ def build(source, output, *, frames_list, workers, shards):
             chosen=chosen,
         ),
         workers=workers,
+        verify=verify,
         shards={"test": shards},
         source_fingerprint=fingerprint.of_files(source, sources)
         + json.dumps(chosen),
@@ -317,6 +318,7 @@ def main(_):
         options.output,
         frames_list=options.frames_list,
         workers=options.workers,
+        verify=options.verify,
         shards=options.shards,
     )
     converter.conclude(manifest, DAMAGE, PUBLISHED)

@@ -5,8 +5,7 @@ its mask as PNG, and every sentence with the actor that it describes. It is a
 `tf.train.Example` with the fields named below; a *sample* is one (record,
 query) pair, with the id `"<key>/<query index>"`.
 
-Writing needs no TensorFlow, so that a converter's processes stay small; only
-`parse` imports it.
+`parsing` reads one.
 """
 
 import dataclasses
@@ -41,6 +40,26 @@ ACTOR_LOOKS = "actor_looks"
 ACTOR_ACTIONS = "actor_actions"
 QUERY_TEXTS = "query_texts"
 QUERY_ACTORS = "query_actors"
+
+# name: (type, how many; None is any number)
+FIELDS = {
+    SCHEMA_VERSION_FIELD: (int, 1),
+    KEY: (bytes, 1),
+    DATASET: (bytes, 1),
+    VIDEO_ID: (bytes, 1),
+    SUBSET: (bytes, 1),
+    FRAME_NUMBER: (int, 1),
+    HEIGHT: (int, 1),
+    WIDTH: (int, 1),
+    CLIP_FRAMES: (bytes, CLIP_LENGTH),
+    CLIP_FRAME_NUMBERS: (int, CLIP_LENGTH),
+    ACTOR_IDS: (bytes, None),
+    ACTOR_MASKS: (bytes, None),
+    ACTOR_LOOKS: (bytes, None),
+    ACTOR_ACTIONS: (bytes, None),
+    QUERY_TEXTS: (bytes, None),
+    QUERY_ACTORS: (int, None),
+}
 
 
 def clip_frame_numbers(frame, num_frames):
@@ -147,7 +166,7 @@ def serialize(frame):
     Raises:
         ValueError: the parts of the frame do not fit together.
     """
-    _check(frame)
+    check(frame)
     clip = [f if isinstance(f, bytes) else encode_jpeg(f) for f in frame.clip]
     return example_proto.encode_example(
         {
@@ -171,97 +190,6 @@ def serialize(frame):
     )
 
 
-def deserialize(serialized):
-    """Reads a record without TensorFlow: the inverse of `serialize`.
-
-    Args:
-        serialized: `bytes` of one record.
-
-    Returns:
-        `AnnotatedFrame`; its clip holds JPEG `bytes`, its masks are decoded.
-
-    Raises:
-        ValueError: another schema version, or no record at all.
-    """
-    fields = example_proto.decode_example(serialized)
-    version = fields.get(SCHEMA_VERSION_FIELD)
-    if version != [SCHEMA_VERSION]:
-        raise ValueError(
-            f"The record must be of schema version {SCHEMA_VERSION}. "
-            f"Received: schema_version={version[0] if version else None}"
-        )
-    try:
-        return _from_fields(fields)
-    except (KeyError, IndexError) as error:
-        raise ValueError(
-            f"The record must hold every field of the schema. Received: {error}"
-        ) from error
-
-
-def parse(serialized):
-    """Reads a record in a TensorFlow graph, for `tf.data`.
-
-    Args:
-        serialized: scalar string tensor, one record.
-
-    Returns:
-        dict of tensors: scalars `schema_version`, `frame_number`, `height`,
-        `width` (int64) and `key`, `dataset`, `video_id`, `subset` (string);
-        `clip_frames` (`CLIP_LENGTH`,) JPEG strings, `clip_frame_numbers`
-        (`CLIP_LENGTH`,) int64; `actor_ids`, `actor_masks` (PNG), `actor_looks`,
-        `actor_actions` (actors,) string; `query_texts` (queries,) string,
-        `query_actors` (queries,) int64, indices into the actors.
-
-    Raises:
-        tf.errors.InvalidArgumentError: another schema version, or no record.
-    """
-    import tensorflow as tf
-
-    version = tf.io.parse_single_example(
-        serialized,
-        {SCHEMA_VERSION_FIELD: tf.io.FixedLenFeature([], tf.int64, -1)},
-    )[SCHEMA_VERSION_FIELD]
-    right_version = tf.debugging.assert_equal(
-        version,
-        np.int64(SCHEMA_VERSION),
-        "The record is of another schema version: write the records again.",
-    )
-    # The assertion is None when executing eagerly.
-    with tf.control_dependencies([right_version] if right_version else []):
-        serialized = tf.identity(serialized)
-
-    def one(dtype):
-        return tf.io.FixedLenFeature([], dtype)
-
-    def clip(dtype):
-        return tf.io.FixedLenFeature([CLIP_LENGTH], dtype)
-
-    def many(dtype):
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
-    return tf.io.parse_single_example(
-        serialized,
-        {
-            SCHEMA_VERSION_FIELD: one(tf.int64),
-            KEY: one(tf.string),
-            DATASET: one(tf.string),
-            VIDEO_ID: one(tf.string),
-            SUBSET: one(tf.string),
-            FRAME_NUMBER: one(tf.int64),
-            HEIGHT: one(tf.int64),
-            WIDTH: one(tf.int64),
-            CLIP_FRAMES: clip(tf.string),
-            CLIP_FRAME_NUMBERS: clip(tf.int64),
-            ACTOR_IDS: many(tf.string),
-            ACTOR_MASKS: many(tf.string),
-            ACTOR_LOOKS: many(tf.string),
-            ACTOR_ACTIONS: many(tf.string),
-            QUERY_TEXTS: many(tf.string),
-            QUERY_ACTORS: many(tf.int64),
-        },
-    )
-
-
 def encode_jpeg(image):
     """Encodes a uint8 RGB array (height, width, 3) as JPEG `bytes`."""
     options = [
@@ -276,7 +204,7 @@ def encode_jpeg(image):
 
 def decode_jpeg(data):
     """Decodes JPEG `bytes` to a uint8 RGB array (height, width, 3)."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = _decoded(data, cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError("The bytes must be a JPEG image.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -289,43 +217,25 @@ def encode_mask(mask):
 
 def decode_mask(data):
     """Decodes a mask's PNG `bytes` to a bool array (height, width)."""
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    mask = _decoded(data, cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError("The bytes must be a PNG image.")
     return mask > 127
 
 
-def _from_fields(fields):
-    def one(name):
-        value = fields[name][0]
-        return value.decode() if isinstance(value, bytes) else value
-
-    def texts(name):
-        return [value.decode() for value in fields[name]]
-
-    actors = zip(
-        texts(ACTOR_IDS),
-        [decode_mask(data) for data in fields[ACTOR_MASKS]],
-        texts(ACTOR_LOOKS),
-        texts(ACTOR_ACTIONS),
-        strict=True,
-    )
-    queries = zip(texts(QUERY_TEXTS), fields[QUERY_ACTORS], strict=True)
-    return AnnotatedFrame(
-        dataset=one(DATASET),
-        video_id=one(VIDEO_ID),
-        subset=one(SUBSET),
-        frame_number=one(FRAME_NUMBER),
-        clip=list(fields[CLIP_FRAMES]),
-        clip_frame_numbers=list(fields[CLIP_FRAME_NUMBERS]),
-        height=one(HEIGHT),
-        width=one(WIDTH),
-        actors=tuple(Actor(*actor) for actor in actors),
-        queries=tuple(Query(*query) for query in queries),
-    )
+def _decoded(data, how):
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error:  # no bytes, or too many pixels
+        return None
 
 
-def _check(frame):
+def check(frame):
+    """Raises a ValueError if parts of an `AnnotatedFrame` do not fit.
+
+    Args:
+        frame: `AnnotatedFrame`; JPEG `bytes` of its clip are not looked at.
+    """
     size = (frame.height, frame.width)
     if frame.subset not in SUBSETS:
         raise ValueError(

@@ -30,6 +30,15 @@ def require_folder(path, what):
     return path
 
 
+def is_file_name(name):
+    """Whether a str can name a file in a folder, and nothing outside of it."""
+    return (
+        name not in ("", ".", "..")
+        and not set(name) & {"/", "\0"}
+        and len(name.encode(errors="replace")) < 256
+    )
+
+
 def read_rows(path, what):
     """Reads a CSV file.
 
