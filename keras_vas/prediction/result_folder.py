@@ -26,7 +26,7 @@ from pycocotools import mask as coco
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.video.writer import VideoFile, add_sound
+from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
 PARTS = ("overlay.mp4", "masks", "masks.json", "contact_sheet.png")
@@ -126,8 +126,8 @@ class ResultFolder:
 
     def _shown(self, image, masks):
         """The drawn frame, at the overlay's size."""
-        width = VideoFile.width_for(image.shape[1])
-        size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+        height, width = VideoFile.size_for(*image.shape[:2])
+        size = width, height
         if size == image.shape[1::-1]:
             return draw(image, masks, self._palette)
         way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
@@ -139,12 +139,15 @@ class ResultFolder:
             for x in masks
         ]
         image = cv2.resize(image, size, interpolation=way)
-        return draw(image, masks, self._palette)
+        image = draw(image, masks, self._palette)
+        right = max(0, SMALLEST_WIDTH - width)
+        return cv2.copyMakeBorder(image, 0, 0, 0, right, cv2.BORDER_CONSTANT)
 
     def _begin(self, image):
         height, width = image.shape[:2]
+        _, shown_width = VideoFile.size_for(height, width)
         self._strip = legend(
-            self._queries, self._palette, VideoFile.width_for(width)
+            self._queries, self._palette, max(shown_width, SMALLEST_WIDTH)
         )
         head = {
             "made_by": MADE_BY,
