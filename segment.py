@@ -67,6 +67,12 @@ _THRESHOLD = flags.DEFINE_float(
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "Clips at a time.", lower_bound=1
 )
+_ALLOW_PLAYLISTS = flags.DEFINE_bool(
+    "allow_playlists",
+    False,
+    "Also take --video that is a list of other files or addresses, such as "
+    "m3u8; only for lists of somebody trusted.",
+)
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
 )
@@ -78,7 +84,8 @@ def main(_):
     """Segments the video that the flags name."""
     result_folder.check_directory(_OUTPUT.value)
     times = _seconds(_TIMES.value)
-    video = open_video(_VIDEO.value)
+    _check_texts(_QUERY.value)
+    video = open_video(_VIDEO.value, allow_playlists=_ALLOW_PLAYLISTS.value)
     # TensorFlow takes its time; what can be wrong before it is said first.
     from keras_vas.prediction import predictor as prediction_predictor
 
@@ -154,6 +161,16 @@ def interruption():
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_texts(texts):
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise errors.UserError(
+                f"--query={text!a} is no UTF-8 text"
+            ) from error
 
 
 def _seconds(texts):

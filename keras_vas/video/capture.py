@@ -5,6 +5,8 @@ import threading
 
 import cv2
 
+from keras_vas.errors import UserError
+
 # Containers that hold their pictures themselves. Play lists, which name other
 # files or addresses, are not among them, whatever the file is called.
 _CONTAINERS = (
@@ -21,6 +23,16 @@ FFMPEG_OPTIONS = (
 )  # fmt: skip
 
 
+def check_name(path):
+    """Raises a `UserError` for a name that OpenCV would die of."""
+    try:
+        str(path.absolute()).encode()
+    except UnicodeEncodeError as error:
+        raise UserError(
+            f"{str(path)!a}: a video's name must be UTF-8 text; rename it"
+        ) from error
+
+
 def open_capture(path, *, allow_playlists=False, threads=None):
     """Opens a video file with OpenCV's FFmpeg.
 
@@ -32,7 +44,11 @@ def open_capture(path, *, allow_playlists=False, threads=None):
 
     Returns:
         `cv2.VideoCapture`; it is not open if the file cannot be read.
+
+    Raises:
+        UserError: the name of the file is no UTF-8 text.
     """
+    check_name(path)
     parameters = []
     if threads is not None:
         parameters = [cv2.CAP_PROP_N_THREADS, threads]

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.video.capture import FFMPEG_OPTIONS
+from keras_vas.video.capture import FFMPEG_OPTIONS, check_name
 
 # VP9 plays in browsers, H.264 too, MPEG-4 part 2 does not.
 CODECS = ("vp09", "avc1", "mp4v")
@@ -36,6 +36,7 @@ class VideoFile:
 
     def __init__(self, path, fps, named=None):
         self.path = pathlib.Path(path)
+        check_name(self.path)
         self._named = named or path
         self.codec = None
         self._fps = max(fps, _LOWEST_FPS)
