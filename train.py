@@ -8,6 +8,7 @@ command on every machine trains on all of them.
 """
 
 import os
+import pathlib
 import sys
 
 import keras
@@ -21,6 +22,7 @@ from keras_vas.data.text.vocabulary import Vocabulary, sentence_warnings
 from keras_vas.models.cstm import part_names
 from keras_vas.runs import run as run_directory
 from keras_vas.training import (
+    class_prior,
     distribution,
     fine_tuning,
     initialisation,
@@ -33,7 +35,14 @@ from keras_vas.training.steps import DistributedSteps
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("data", None, "Folder with the records.", required=True)
+flags.DEFINE_list(
+    "data", None, "Folder with the records, or several.", required=True
+)
+flags.DEFINE_list(
+    "data_weights", [],
+    "How often clips of each folder are taken, such as 3,1; without, as often "
+    "as there are clips.",
+)  # fmt: skip
 flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
 flags.DEFINE_integer("epochs", 12, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 8, "Of all replicas.", lower_bound=1)
@@ -77,6 +86,15 @@ flags.DEFINE_list("cmam_stages", ["1", "2", "3", "4", "5"], "May be empty.")
 flags.DEFINE_enum("coordinate_fusion", "conv", ["conv", "linear"], "")
 flags.DEFINE_enum("gate", "residual", ["residual", "centred"], "")
 flags.DEFINE_enum("sentence", "mean", ["mean", "last"], "For the decoder.")
+flags.DEFINE_enum(
+    "modulation", "through", ["through", "beside"],
+    "Whether the next stage of a backbone sees what CMAM makes of this one.",
+)  # fmt: skip
+flags.DEFINE_integer(
+    "class_prior", 0,
+    "Rank of the words' directions among the classes of --spatial_weights, "
+    "whose map the decoder sees; 0: none.", lower_bound=0,
+)  # fmt: skip
 flags.DEFINE_float("width", 1.0, "Multiplies the channels of all layers.")
 flags.DEFINE_integer("decoder_channels", 256, "", lower_bound=1)
 flags.DEFINE_integer("key_channels", 256, "", lower_bound=1)
@@ -151,8 +169,9 @@ flags.DEFINE_boolean("deterministic", True, "The same weights every time.")
 
 _MODEL_FLAGS = (
     "encoders", "spatial_backbone", "temporal_backbone", "fusion",
-    "coordinate_fusion", "gate", "sentence", "width", "decoder_channels",
-    "key_channels", "text_channels", "embedding_dim", "train_embeddings",
+    "coordinate_fusion", "gate", "sentence", "modulation", "class_prior",
+    "width", "decoder_channels", "key_channels", "text_channels",
+    "embedding_dim", "train_embeddings",
 )  # fmt: skip
 _AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout", "pair")
 
@@ -249,6 +268,7 @@ def main(_):
             group_queries=FLAGS.group_queries,
             sentences_per_clip=FLAGS.sentences_per_clip,
             augmentation=augmentation,
+            shares=_shares(train_index),
             **distribution.share(context),
         )
 
@@ -282,9 +302,15 @@ def main(_):
 
 
 def _set_precision():
-    if FLAGS.precision != "float32" and not tf.config.list_logical_devices(
-        "GPU"
-    ):
+    trains_3d = (
+        FLAGS.freeze != "backbones"
+        or FLAGS.modulation != "beside"
+        or FLAGS.coordinate_fusion != "linear"
+    )
+    if (
+        FLAGS.precision == "mixed_float16"
+        or (FLAGS.precision == "mixed_bfloat16" and trains_3d)
+    ) and not tf.config.list_logical_devices("GPU"):
         # TensorFlow 2.21 on a CPU has no float16 pooling in 3-D, and gives
         # NaN in the bfloat16 gradient of 3-D convolution kernels.
         raise errors.UserError(
@@ -294,12 +320,37 @@ def _set_precision():
 
 
 def _read_index():
-    index = records.read_index(
-        FLAGS.data, "train", skip_corrupt=FLAGS.skip_corrupt
+    index = records.join(
+        [
+            records.read_index(folder, "train", skip_corrupt=FLAGS.skip_corrupt)
+            for folder in FLAGS.data
+        ]
     )
     for corrupt in index.corrupt:
         print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
     return index
+
+
+def _shares(index):
+    """`(records, share)` of each data set in the index."""
+    if not FLAGS.data_weights:
+        return ()
+    try:
+        weights = [float(weight) for weight in FLAGS.data_weights]
+    except ValueError:
+        weights = []
+    if len(weights) != len(FLAGS.data) or not all(w > 0 for w in weights):
+        raise errors.UserError(
+            "--data_weights must be a positive number for each folder of "
+            f"--data; got {','.join(FLAGS.data_weights)} for "
+            f"{len(FLAGS.data)} folders"
+        )
+    folders = [str(path).rpartition("/")[0] for path in index.paths]
+    records_of = [
+        sum(folder == str(pathlib.Path(data)) for folder in folders)
+        for data in FLAGS.data
+    ]
+    return tuple(zip(records_of, weights, strict=True))
 
 
 def _vocabulary(index):
@@ -372,6 +423,11 @@ def _initialise(model, vocabulary, train_index):
             + (f": {', '.join(missing[:10])} ..." if missing else "")
         )
     heads = _assign_pretrained(model)
+    if FLAGS.class_prior and not FLAGS.init_run:
+        count = class_prior.assign(
+            model, FLAGS.spatial_backbone, heads.get("spatial"), vocabulary
+        )
+        print(f"class prior: {count} words have a direction")
     _teach_names(model, heads, vocabulary, train_index)
     if FLAGS.init_run:
         initialisation.assign_model(model, FLAGS.init_run)

@@ -45,6 +45,7 @@ def training_dataset(
     group_queries=False,
     sentences_per_clip=1,
     augmentation=NO_AUGMENTATION,
+    shares=(),
     parallel=None,
 ):
     """Shuffled, augmented batches of one worker, in a reproducible order.
@@ -76,6 +77,10 @@ def training_dataset(
             a model can share among them whatever no sentence is needed for.
             An epoch then has every record once.
         augmentation: `transforms.Augmentation`, drawn for each clip.
+        shares: pairs `(records, share)`, one for each data set of a joined
+            index: how many records it has there, and its share of an epoch's
+            clips. An epoch is as long as without; of a data set it has each
+            clip about equally often, be that less or more than once.
         parallel: int, samples made at the same time; by default the number
             of processors.
 
@@ -101,7 +106,9 @@ def training_dataset(
     clips = batch_size // sentences_per_clip
     share = _Share(clips, worker, workers, replicas)
     steps = steps_per_epoch(index, batch_size, sentences_per_clip)
-    samples = Samples(index, vocabulary, height, width, sentences_per_clip)
+    samples = Samples(
+        index, vocabulary, height, width, sentences_per_clip, shares
+    )
     seed = np.array([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], np.int32)
 
     start_epoch, start_step = divmod(start_step, steps)

@@ -11,6 +11,7 @@ The manifest is written last: where it stands, the data set is complete.
 from keras_vas.data.records.reader import CorruptRecord as CorruptRecord
 from keras_vas.data.records.reader import RecordIndex as RecordIndex
 from keras_vas.data.records.reader import corruption_error as corruption_error
+from keras_vas.data.records.reader import join as join
 from keras_vas.data.records.reader import read_index as read_index
 from keras_vas.data.records.reader import read_manifest as read_manifest
 from keras_vas.data.records.reader import verify as verify

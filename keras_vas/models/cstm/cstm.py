@@ -5,11 +5,13 @@ from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
 from keras_vas.backbones.backbone import scaled
+from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.layers.last_word import LastWord
 from keras_vas.layers.sentence_mean import SentenceMean
+from keras_vas.models.cstm import part_names
 from keras_vas.models.cstm.mask_decoder import mask_decoder, upsampling
 from keras_vas.models.cstm.text_encoder import text_encoder
-from keras_vas.models.cstm.visual_encoder import visual_encoder
+from keras_vas.models.cstm.visual_encoder import MODULATIONS, visual_encoder
 
 ENCODERS = {
     "spatial": ("spatial",),
@@ -40,6 +42,11 @@ class CSTM(keras.Model):
         gate: `"residual"` or `"centred"`, see `layers.CMAM`.
         sentence: `"mean"` of the words or `"last"` word, what the decoder
             knows of the sentence.
+        modulation: `"through"`, the modulated feature of a stage is the
+            input of the next (the paper), or `"beside"` the backbones, which
+            then see the frames alone.
+        class_prior: int. Rank of the words' directions in a `ClassPrior`,
+            whose map the decoder sees too; 0 for none (the paper).
         width: float. Multiplier of the channels of backbones, text encoders,
             keys and decoder, to the nearest multiple of 8.
         decoder_channels: int. Width of the decoder, before `width`.
@@ -82,6 +89,8 @@ class CSTM(keras.Model):
         coordinate_fusion="conv",
         gate="residual",
         sentence="mean",
+        modulation="through",
+        class_prior=0,
         width=1.0,
         decoder_channels=256,
         key_channels=256,
@@ -105,6 +114,8 @@ class CSTM(keras.Model):
             "coordinate_fusion": coordinate_fusion,
             "gate": gate,
             "sentence": sentence,
+            "modulation": modulation,
+            "class_prior": class_prior,
             "width": width,
             "decoder_channels": decoder_channels,
             "key_channels": key_channels,
@@ -122,6 +133,12 @@ class CSTM(keras.Model):
             "temporal_backbone", temporal_backbone, TEMPORAL_BACKBONES
         )
         _check_choice("sentence", sentence, SENTENCES)
+        _check_choice("modulation", modulation, MODULATIONS)
+        if class_prior and encoders == "temporal":
+            raise ValueError(
+                "class_prior needs the spatial encoder. "
+                f"Received: encoders={encoders!r}"
+            )
         if not set(cmam_stages) <= set(STAGES):
             raise ValueError(
                 f"cmam_stages must be a subset of {STAGES}. "
@@ -145,7 +162,7 @@ class CSTM(keras.Model):
             ),
             "temporal": (TEMPORAL_BACKBONES[temporal_backbone], frames),
         }
-        features, sentences, outputs = {}, {}, {}
+        features, sentences, outputs, prior = {}, {}, {}, None
         for encoder in ENCODERS[encoders]:
             backbone, view = views[encoder]
             words = text_encoder(
@@ -154,7 +171,7 @@ class CSTM(keras.Model):
                 scaled(text_channels, width),
                 name=f"{encoder}_text",
             )
-            maps, attention = visual_encoder(
+            maps, attention, last = visual_encoder(
                 backbone(width, f"{encoder}_backbone", synchronized),
                 view,
                 words,
@@ -167,6 +184,7 @@ class CSTM(keras.Model):
                     "synchronized": synchronized,
                 },
                 name=encoder,
+                modulation=modulation,
                 attention_maps=attention_maps,
             )
             features[encoder] = {
@@ -175,12 +193,17 @@ class CSTM(keras.Model):
             sentences[encoder] = SENTENCES[sentence](
                 name=f"{encoder}_sentence"
             )(words, word_mask)
+            if class_prior and encoder == "spatial":
+                prior = ClassPrior(
+                    vocabulary_size, class_prior, name=part_names.CLASS_PRIOR
+                )(last, tokens)
             for stage, attended in attention.items():
                 outputs[f"attention_{encoder}_{stage}"] = attended
 
         logits = mask_decoder(
             features,
             sentences,
+            prior=prior,
             fusion=fusion,
             concatenation_stages=set(STAGES) - set(cmam_stages),
             channels=scaled(decoder_channels, width),

@@ -4,3 +4,4 @@ ENCODERS = ("spatial_", "temporal_")
 
 
 WORD_VECTORS = "word_embedding"
+CLASS_PRIOR = "class_prior"
