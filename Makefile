@@ -5,23 +5,25 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo ablations test lint format lock clean
+.PHONY: install demo ablations test test-fast lint format lock clean
 
-# Everything is installed at the versions of requirements.lock; EXTRAS=gpu
-# brings TensorFlow with CUDA, EXTRAS=app,serving,notebook the page, the local
-# server and what runs notebooks.
+# Everything is installed at the versions of requirements.lock, each file
+# checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
+# notebook are among what the tests need, and so there in any case.
 EXTRAS ?=
-INSTALLED = $(VENV)/.installed-$(EXTRAS)
-comma = ,
+GPU = $(if $(findstring gpu,$(EXTRAS)),-gpu)
+LOCK = requirements$(GPU).lock
+INSTALLED = $(VENV)/.installed$(GPU)
 
 install: $(INSTALLED)
 
-$(INSTALLED): requirements.lock setup.py
+$(INSTALLED): $(LOCK) setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"error: Python 3.11 to 3.13 is needed and this is {v[0]}.{v[1]}; give another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
-		--constraint requirements.lock \
-		--editable ".[test,lint$(if $(EXTRAS),$(comma)$(EXTRAS))]"
+		--require-hashes --requirement $(LOCK)
+	$(RUN) -m pip install --quiet --disable-pip-version-check \
+		--no-deps --no-build-isolation --editable .
 	@touch $@
 
 # A first lesson in actions, then single actors, then the test, and at last
@@ -39,7 +41,8 @@ demo: install
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
 	test -d $(DEMO)-clip || \
-		$(RUN) tfrecords/draw_clip.py --clip=3 --output=$(DEMO)-clip
+		$(RUN) -m keras_vas.data.moving_actors --clip=3 \
+		--output=$(DEMO)-clip
 	test -d $(DEMO)-segmented || \
 		$(RUN) segment.py --model=$(DEMO) --video=$(DEMO)-clip \
 		--query="the red square going down" \
@@ -52,8 +55,14 @@ demo: install
 ablations: install
 	$(RUN) benchmarks/ablations.py --output=runs/ablations$(if $(QUICK),-quick --quick)
 
+# The whole suite, one process a core; give TESTS=tests/layers for a part.
+TESTS ?= tests
 test: install
-	$(RUN) -m pytest -q --durations=10
+	$(RUN) -m pytest -q --durations=10 -n auto --dist loadgroup $(TESTS)
+
+# What needs no program of its own and no training: for while one works.
+test-fast: install
+	$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow" $(TESTS)
 
 lint: install
 	$(RUN) -m ruff check .
@@ -64,11 +73,13 @@ format: install
 	$(RUN) -m ruff format .
 
 # Needs uv (https://docs.astral.sh/uv); one file for Python 3.11 to 3.13.
+COMPILE = uv pip compile setup.py --universal --python-version 3.11 \
+	--generate-hashes --no-annotate --no-header --quiet \
+	--extra test --extra lint --extra app --extra serving --extra notebook
 lock:
-	uv pip compile setup.py --universal --python-version 3.11 \
-		--extra test --extra lint --extra gpu --extra app --extra serving \
-		--extra notebook \
-		--no-annotate --no-header --output-file requirements.lock
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra gpu --constraint requirements.lock \
+		--output-file requirements-gpu.lock
 
 clean:
 	rm -rf $(DEMO) $(DEMO)-*

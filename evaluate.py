@@ -10,7 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_vas import command_line, errors
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.evaluation import protocol
 from keras_vas.evaluation import report as evaluation_report
 from keras_vas.runs import run as run_directory
@@ -22,13 +22,13 @@ _DATA = flags.DEFINE_string(
     "data", None, "Folder with the records.", required=True
 )
 _SPLIT = flags.DEFINE_enum(
-    "split", "test", ["train", "test"], "Split to evaluate."
+    "split", "test", ["train", "test"], "Split of the records to evaluate."
 )
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the results.", required=True
 )
 _WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint to evaluate."
+    "which", "best", ["best", "last"], "Checkpoint of the run to evaluate."
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", 8, "Samples in a batch of all devices.", lower_bound=1
@@ -55,7 +55,7 @@ def main(_):
     height = _HEIGHT.value or run_flags["frame_height"]
     width = _WIDTH.value or run_flags["frame_width"]
     try:
-        transforms.check_size(height, width)
+        frame_size.check_size(height, width)
     except ValueError as error:
         raise errors.UserError(str(error)) from error
     protocol.check_output(_OUTPUT.value)

@@ -12,7 +12,6 @@ written.
 
 import json
 import pathlib
-import re
 
 from absl import flags, logging
 
@@ -32,49 +31,32 @@ _OUTPUT = flags.DEFINE_string(
     required=True,
 )
 _FORMAT = flags.DEFINE_enum(
-    "format", "savedmodel", ["savedmodel", "keras"], "What to write."
+    "format",
+    "savedmodel",
+    ["savedmodel", "keras"],
+    "Kind of file or folder to write.",
 )
 _WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint to export."
+    "which", "best", ["best", "last"], "Checkpoint of the run to export."
 )
 _DATA = flags.DEFINE_string(
     "data", None, "Folder with the run's records, to calibrate the score."
 )
-_HEIGHT = flags.DEFINE_integer(
-    "height", None, "Height of the model's frames; by default the run's."
-)
-_WIDTH = flags.DEFINE_integer(
-    "width", None, "Width of the model's frames; by default the run's."
-)
-_PRECISION = flags.DEFINE_enum(
-    "precision", "float32", saved_model.PRECISIONS, "Of weights and arithmetic."
-)
-_FIXED_SHAPE = flags.DEFINE_string(
-    "fixed_shape", None, "HEIGHTxWIDTH of all frames sent; by default any."
-)
-_BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", None, "Clips in every request; by default any number."
-)
 _METRICS = flags.DEFINE_string(
-    "metrics", None, "metrics.json of evaluate.py, for the model card."
+    "metrics", None, "File metrics.json of evaluate.py, for the model card."
 )
 _LICENCE = flags.DEFINE_string(
     "licence", None, "Licence of the weights, for the model card."
 )
+VARIANT_FLAGS = command_line.define_flags(saved_model.Variant)
 
 
 def main(_):
     """Exports as the flags say."""
     logging.set_verbosity(logging.WARNING)
     run, output = _WORKDIR.value, _OUTPUT.value
-    run_flags = run_directory.read_config(run)["flags"]
-    variant = saved_model.Variant(
-        height=_HEIGHT.value or run_flags["frame_height"],
-        width=_WIDTH.value or run_flags["frame_width"],
-        precision=_PRECISION.value,
-        frame_size=_frame_size(_FIXED_SHAPE.value),
-        batch_size=_BATCH_SIZE.value,
-    )
+    variant = command_line.build(saved_model.Variant)
+    size = variant.network_size(run_directory.read_config(run))
     if _FORMAT.value == "keras":
         _refuse_serving_flags()
         saved_model.check_keras_file(output)
@@ -82,7 +64,7 @@ def main(_):
         saved_model.check_folder(output)
     evaluation = _evaluation(_METRICS.value)
     if _DATA.value:
-        _calibrate(run, variant)
+        _calibrate(run, *size)
     if _FORMAT.value == "keras":
         path = saved_model.keras_file(run, output, which=_WHICH.value)
     else:
@@ -102,15 +84,15 @@ def main(_):
     print(f"written to {path}")
 
 
-def _calibrate(run, variant):
+def _calibrate(run, height, width):
     model, vocabulary, config = saved_model.load(run, _WHICH.value)
     calibration = presence_calibration.calibrate(
         model,
         vocabulary,
         config,
         _DATA.value,
-        height=variant.height,
-        width=variant.width,
+        height=height,
+        width=width,
     )
     calibration.save(run)
     found = calibration.metrics
@@ -125,28 +107,15 @@ def _calibrate(run, variant):
 
 def _refuse_serving_flags():
     given = [
-        flag.name
-        for flag in (_FIXED_SHAPE, _BATCH_SIZE, _METRICS, _LICENCE)
-        if flag.value is not None
+        name
+        for name in (*VARIANT_FLAGS, "metrics", "licence")
+        if name not in ("height", "width")
+        and flags.FLAGS[name].value != flags.FLAGS[name].default
     ]
-    if _PRECISION.value != "float32":
-        given.append(_PRECISION.name)
     if given:
         raise errors.UserError(
             f"--{given[0]} is for --format=savedmodel; leave it out"
         )
-
-
-def _frame_size(text):
-    if text is None:
-        return None
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
-    if not found:
-        raise errors.UserError(
-            f"--fixed_shape={text} is not of the form HEIGHTxWIDTH, such as "
-            "240x320"
-        )
-    return int(found[1]), int(found[2])
 
 
 def _evaluation(path):

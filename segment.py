@@ -9,6 +9,7 @@ ends early and keeps what was done; the status is 130 then.
 """
 
 import contextlib
+import dataclasses
 import signal
 import sys
 import time
@@ -16,9 +17,10 @@ import time
 import tqdm
 from absl import flags
 
-from keras_vas import command_line, errors
+from keras_vas import command_line
+from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import result_folder
-from keras_vas.prediction.result import THRESHOLD
+from keras_vas.prediction.options import Options
 from keras_vas.video.reader import open_video
 
 _MODEL = flags.DEFINE_string(
@@ -39,24 +41,6 @@ _QUERY = flags.DEFINE_multi_string(
 _OUTPUT = flags.DEFINE_string(
     "output", None, "Folder for the results.", required=True
 )
-_EVERY = flags.DEFINE_integer(
-    "every", 1, "Segment every so manieth frame.", lower_bound=1
-)
-_TIMES = flags.DEFINE_list(
-    "times", None, "Segment the frames at these seconds only."
-)
-_SMOOTHING = flags.DEFINE_float(
-    "smoothing",
-    0.0,
-    "Share of the frame before in the probabilities of each; 0 is off.",
-)
-_COMPUTE_EVERY = flags.DEFINE_integer(
-    "compute_every",
-    1,
-    "Run the network on every so manieth result and interpolate the rest; "
-    "faster, and an approximation.",
-    lower_bound=1,
-)
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
     THRESHOLD,
@@ -64,12 +48,10 @@ _THRESHOLD = flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
-_BATCH_SIZE = flags.DEFINE_integer(
-    "batch_size", None, "Clips at a time.", lower_bound=1
-)
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
 )
+command_line.define_flags(Options)
 _SLIDE_SECONDS = 1.0
 _MANY_MISSING = 0.9
 
@@ -77,7 +59,7 @@ _MANY_MISSING = 0.9
 def main(_):
     """Segments the video that the flags name."""
     result_folder.check_directory(_OUTPUT.value)
-    times = _seconds(_TIMES.value)
+    options = command_line.build(Options)
     video = open_video(_VIDEO.value)
     # TensorFlow takes its time; what can be wrong before it is said first.
     from keras_vas.prediction import predictor as prediction_predictor
@@ -88,24 +70,20 @@ def main(_):
     stream = predictor.stream(
         video,
         _QUERY.value,
-        every=_EVERY.value,
-        times=times,
-        smoothing=_SMOOTHING.value,
-        compute_every=_COMPUTE_EVERY.value,
-        batch_size=_BATCH_SIZE.value,
+        **dataclasses.asdict(options),
     )
     folder = result_folder.ResultFolder(
         _OUTPUT.value,
         video,
         _QUERY.value,
-        every=_EVERY.value,
-        slides=_SLIDE_SECONDS if times else None,
+        every=options.every,
+        slides=_SLIDE_SECONDS if options.times else None,
     )
     started = time.monotonic()
     with folder, interruption() as interrupted:
         for found in tqdm.tqdm(
             stream,
-            total=_total(video, times),
+            total=_total(video, options),
             desc="segment",
             unit="frame",
         ):
@@ -128,7 +106,7 @@ def main(_):
             file=sys.stderr,
         )
         return 130
-    _warn_of_missing_frames(video, last.number, times)
+    _warn_of_missing_frames(video, last.number, options)
     sound = ", with sound" if folder.has_sound else ""
     print(
         f"{folder.frames} frames in {seconds:.1f} s "
@@ -156,31 +134,20 @@ def interruption():
         signal.signal(signal.SIGINT, before)
 
 
-def _seconds(texts):
-    if texts is None:
-        return None
-    try:
-        return [float(text) for text in texts]
-    except ValueError as error:
-        raise errors.UserError(
-            f"--times={','.join(texts)} must be seconds with commas between"
-        ) from error
-
-
-def _total(video, times):
-    if times:
-        return len(times)
+def _total(video, options):
+    if options.times:
+        return len(options.times)
     if video.expected_frames is None:
         return None
-    return -(-video.expected_frames // _EVERY.value)
+    return -(-video.expected_frames // options.every)
 
 
-def _warn_of_missing_frames(video, last, times):
+def _warn_of_missing_frames(video, last, options):
     expected = video.expected_frames
     if (
-        times is None
+        options.times is None
         and expected
-        and last + _EVERY.value <= (_MANY_MISSING * expected)
+        and last + options.every <= (_MANY_MISSING * expected)
     ):
         print(
             f"warning: {video.name} says that it has {expected} frames; only "

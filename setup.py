@@ -21,6 +21,8 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",
+        "docstring-parser>=0.16,<1",
+        "google-crc32c>=1.5,<2",
         "h5py>=3.11",
         # Keras 3.14.0 to 3.15.1 raise OperatorNotAllowedInGraphError in a
         # resize to a symbolic size inside any tf.function.
@@ -28,6 +30,8 @@ setup(
         "numpy>=2.0,<3",
         "opencv-python-headless>=5,<6",
         "platformdirs>=4.2,<5",
+        "protobuf>=6.31,<8",
+        "pycocotools>=2.0.8",
         "scipy>=1.13",
         "setuptools<82",  # tensorflow-hub imports pkg_resources
         "tensorboard>=2.21,<2.22",
@@ -49,8 +53,8 @@ setup(
             "nbclient>=0.10,<0.12",
             "pillow>=10",
             "playwright>=1.60,<2",
-            "pycocotools>=2.0.8",
             "pytest>=8",
+            "pytest-xdist>=3.6,<4",
             "tensorflow-serving-api>=2.21,<2.22",
             "tornado>=6.5.4,<7",
         ],

@@ -30,13 +30,22 @@ from keras_vas import command_line, errors
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("output", None, "Folder to write.", required=True)
+flags.DEFINE_string(
+    "output",
+    None,
+    "Folder for records, runs and tables, which is made.",
+    required=True,
+)
 flags.DEFINE_boolean(
     "quick", False, "One seed, less training: a look, not a measurement."
 )
 flags.DEFINE_list("rows", [], "Flagfiles to train, without .flags; or all.")
-flags.DEFINE_integer("seeds", 3, "Trainings of each row.", lower_bound=1)
-flags.DEFINE_integer("jobs", 2, "Trainings at a time.", lower_bound=1)
+flags.DEFINE_integer(
+    "seeds", 3, "How often each row is trained.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "jobs", 2, "Trainings that run at the same time.", lower_bound=1
+)
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
 _CONFIGS = _ROOT / "configs" / "ablations"
@@ -157,7 +166,7 @@ def _pretrain(output, name, seed, steps):
     if (folder / "checkpoints" / "best.npz").is_file():
         return
     _run(
-        ["benchmarks/pretrain_backbone.py", f"--backbone={name}",
+        ["-m", "keras_vas.training.pretrain_backbone", f"--backbone={name}",
          f"--output={folder}", f"--steps={steps}", f"--seed={seed}"],
         output / "logs" / f"{folder.name}.txt",
     )  # fmt: skip
@@ -231,7 +240,8 @@ def _run(command, log):
         )
     if result.returncode:
         raise errors.UserError(
-            f"{command[0]} has failed; the reason is at the end of {log}"
+            f"{' '.join(command[:2])} has failed; the reason is at the end of "
+            f"{log}"
         )
 
 

@@ -23,11 +23,16 @@ from keras_vas import CSTM, command_line
 from keras_vas.models import summary
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("height", 320, "Of the frames; a multiple of 32.")
-flags.DEFINE_integer("width", 320, "Of the frames; a multiple of 32.")
+flags.DEFINE_integer("height", 320, "Height of the frames, a multiple of 32.")
+flags.DEFINE_integer("width", 320, "Width of the frames, a multiple of 32.")
 flags.DEFINE_integer("batch", 1, "Clips at a time.", lower_bound=1)
 flags.DEFINE_float("channels", 1.0, "The model's width multiplier.")
-flags.DEFINE_enum("coordinate_fusion", "linear", ["conv", "linear"], "")
+flags.DEFINE_enum(
+    "coordinate_fusion",
+    "linear",
+    ["conv", "linear"],
+    "How a CMAM mixes a feature with its coordinates.",
+)
 flags.DEFINE_integer("rounds", 3, "Timed rounds; the best counts.")
 flags.DEFINE_boolean("training", True, "Measure training steps as well.")
 flags.DEFINE_boolean("input", True, "Measure the input pipeline as well.")

@@ -28,7 +28,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_vas import CSTM, command_line, metrics
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.data.records import schema
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.models import variables
@@ -39,23 +39,35 @@ from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 
 FLAGS = flags.FLAGS
-flags.DEFINE_integer("height", 64, "Of the network's frames.")
-flags.DEFINE_integer("width", 64, "Of the network's frames.")
+flags.DEFINE_integer("height", 64, "Height of the network's frames.")
+flags.DEFINE_integer("width", 64, "Width of the network's frames.")
 flags.DEFINE_float("channels", 0.25, "The model's width multiplier.")
-flags.DEFINE_integer("decoder_channels", 128, "Before the multiplier.")
-flags.DEFINE_list("cmam_stages", ["1", "2", "3", "4", "5"], "")
-flags.DEFINE_string("spatial_backbone", "inception_v3", "")
+flags.DEFINE_integer(
+    "decoder_channels", 128, "Channels of the decoder before the multiplier."
+)
+flags.DEFINE_list(
+    "cmam_stages", ["1", "2", "3", "4", "5"], "Stages with a CMAM, or none."
+)
+flags.DEFINE_string(
+    "spatial_backbone", "inception_v3", "Network of the spatial encoder."
+)
 flags.DEFINE_integer("frames", 48, "Frames of the video.", lower_bound=2)
-flags.DEFINE_integer("queries", 3, "Sentences.", lower_bound=1)
+flags.DEFINE_integer(
+    "queries", 3, "How many sentences there are.", lower_bound=1
+)
 flags.DEFINE_integer("rounds", 3, "Timed rounds; the medians count.")
-flags.DEFINE_list("compute_every", ["2", "4"], "Approximations to measure.")
+flags.DEFINE_list(
+    "compute_every", ["2", "4"], "Values of the approximation to measure."
+)
 flags.DEFINE_boolean("memory", False, "Compare the memory of two lengths.")
 flags.DEFINE_integer("seconds", 600, "Length of the longer video.")
 flags.DEFINE_string("model", None, "Run directory, for --data.")
 flags.DEFINE_string("data", None, "Records, for the cost in mean IoU.")
 flags.DEFINE_string("videos", None, "Folder with VIDEO.mp4 of the records.")
 flags.DEFINE_string("only", "*", "Pattern of the names of videos of --data.")
-flags.DEFINE_enum("split", "test", ["train", "test"], "Split of --data.")
+flags.DEFINE_enum(
+    "split", "test", ["train", "test"], "Split of the records in --data."
+)
 flags.DEFINE_string("measured", None, "Run this command; print its peak.")
 
 WORDS = "the a red blue dog person on left right that jumps rolls".split()
@@ -285,7 +297,7 @@ def main(_):
     elif FLAGS.data:
         measure_cost()
     else:
-        transforms.check_size(FLAGS.height, FLAGS.width)
+        frame_size.check_size(FLAGS.height, FLAGS.width)
         measure_speed()
 
 

@@ -1,11 +1,90 @@
-"""Runs a program whose errors are one line for its user."""
+"""Programs: flags made from signatures, errors of one line.
+
+A program's arguments are said once, in the signature and the docstring of
+the class or function that takes them: `define_flags` makes the flags,
+`build` calls it with their values.
+"""
 
 import errno
+import inspect
 import sys
+import types
+import typing
 
+import docstring_parser
 from absl import app, flags
 
 from keras_vas.errors import UserError
+
+
+def define_flags(target, *, without=(), defaults=None):
+    """Defines a flag for every argument of a class or function.
+
+    The default gives the flag its kind: bool, int, float, a str (with
+    choices where the annotation is a `typing.Literal`), a tuple (values with
+    commas between). Of an argument whose default is None, the annotation
+    does, such as `int | None`. The docstring's text is the help.
+
+    Args:
+        target: class, dataclass or function with a Google-style docstring
+            that describes each argument (a dataclass: each attribute).
+        without: names that become no flag.
+        defaults: dict of name to another default.
+
+    Returns:
+        List of the flags' names.
+    """
+    texts = {
+        entry.arg_name: _sentence(entry.description)
+        for entry in docstring_parser.parse(target.__doc__).params
+    }
+    defaults = defaults or {}
+    names = []
+    for name, parameter in _parameters(target).items():
+        if name in without:
+            continue
+        default = defaults.get(name, parameter.default)
+        _define(name, default, parameter.annotation, texts[name])
+        names.append(name)
+    return names
+
+
+def build(target, **more):
+    """Calls a class or function with the values of its flags.
+
+    Args:
+        target: as given to `define_flags`.
+        **more: arguments that are no flags, or instead of theirs.
+
+    Raises:
+        UserError: it refuses a value with a ValueError.
+    """
+    values = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name in _parameters(target)
+        if name in flags.FLAGS
+        for value in [flags.FLAGS[name].value]
+    }
+    return checked(target, **{**values, **more})
+
+
+def checked(function, *arguments, **keywords):
+    """Calls a function; a ValueError about its arguments is the user's."""
+    try:
+        return function(*arguments, **keywords)
+    except ValueError as error:
+        raise UserError(str(error)) from error
+
+
+def early_value(name, default):
+    """The value of a string flag, before the flags that depend on it exist."""
+    early = flags.FlagValues()
+    flags.DEFINE_string(name, default, "", flag_values=early)
+    try:
+        early(sys.argv, known_only=True)
+    except flags.Error as error:
+        _fail(_one_line(error))
+    return early[name].value
 
 
 def run(main):
@@ -29,6 +108,71 @@ def run(main):
         app.run(_reporting(main), argv=argv)
     except flags.Error as error:
         _fail(_one_line(error))
+
+
+def _parameters(target):
+    function = target.__init__ if inspect.isclass(target) else target
+    parameters = inspect.signature(function).parameters
+    return {k: v for k, v in parameters.items() if k != "self"}
+
+
+def _define(name, default, annotation, text):
+    kind = type(default)
+    if default is None or default is inspect.Parameter.empty:
+        default, required = None, default is not None
+        kind = annotation
+        if isinstance(annotation, types.UnionType):
+            annotation = kind = typing.get_args(annotation)[0]
+        kind = typing.get_origin(kind) or kind
+    else:
+        required = False
+    if typing.get_origin(annotation) is typing.Literal:
+        flags.DEFINE_enum(name, default, typing.get_args(annotation), text)
+    elif kind is tuple:
+        (item, *_) = typing.get_args(annotation)
+        flags.DEFINE(
+            _ListOf(item),
+            name,
+            None if default is None else list(default),
+            text,
+            serializer=_Commas(),
+        )
+    else:
+        define = {
+            bool: flags.DEFINE_boolean,
+            int: flags.DEFINE_integer,
+            float: flags.DEFINE_float,
+            str: flags.DEFINE_string,
+        }[kind]
+        define(name, default, text)
+    if required:
+        flags.mark_flag_as_required(name)
+
+
+class _ListOf(flags.ArgumentParser):
+    """Parses values with commas between; an empty text is an empty list."""
+
+    def __init__(self, item):
+        self._item = item
+        self.syntactic_help = "values with commas between"
+
+    def parse(self, argument):
+        if isinstance(argument, list):
+            return argument
+        return [self._item(x) for x in argument.split(",") if x.strip()]
+
+    def flag_type(self):
+        return f"list of {self._item.__name__}"
+
+
+class _Commas(flags.ArgumentSerializer):
+    def serialize(self, value):
+        return ",".join(map(str, value))
+
+
+def _sentence(description):
+    text = " ".join(description.replace("`", "").split())
+    return text[:1].upper() + text[1:]
 
 
 def _reporting(main):

@@ -20,7 +20,7 @@ def segmentation_loss(outputs, mask, *, kind="bce_dice", positive_weight=1.5):
     is what its authors' options show.
 
     Args:
-        outputs: dict of logits as `CSTM` returns them: `mask_logits` and,
+        outputs: dict of a `SegmentationModel`'s logits: `mask_logits` and,
             with deep supervision, `mask_logits_p{i}` at stride 2^i.
         mask: float `(batch, height, width, 1)`, 0 or 1.
         kind: `"bce"`, `"bce_dice"` or `"focal"`.

@@ -1,111 +1,18 @@
 """What is measured: IoU, precision, the paper's AP, COCO mAP, actor choice.
 
-`SegmentationIoU` accumulates on the device during training. The functions
-below it are the evaluation protocol in NumPy: they take per-sample areas, so
-they hold for any mix of video sizes and know nothing of batches.
+The evaluation protocol in NumPy. The functions take per-sample areas, so they
+hold for any mix of video sizes and know nothing of batches.
 
 An IoU whose union is empty (no truth and no prediction) is 1: nothing was
 asked for and nothing was claimed. COCO counts it as a miss, and `coco_map`
 follows COCO.
 """
 
-import keras
 import numpy as np
-from keras import ops
 
+THRESHOLD = 0.5  # of the probability of a pixel that belongs to a mask
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-
-
-@keras.saving.register_keras_serializable(package="keras_vas")
-class SegmentationIoU(keras.metrics.Metric):
-    """IoU and precision of binary masks, accumulated over batches.
-
-    With I_n and U_n the pixels in the intersection and in the union of the
-    truth and the prediction (logit > 0, that is probability > 0.5) of sample
-    n, and w_n its weight:
-
-    - overall_iou = sum w_n I_n / sum w_n U_n
-    - mean_iou = sum w_n IoU_n / sum w_n, IoU_n = I_n / U_n, 1 if U_n = 0
-    - precision_at_X = sum w_n [IoU_n >= X] / sum w_n
-    - ap = mean of the precision at .50, .55, ..., .95 (the paper's AP)
-
-    All state is sums, so that replicas and workers add up. Without samples
-    every result is 0.
-
-    Args:
-        name: name of the metric.
-        dtype: dtype of the sums.
-
-    Call arguments:
-        mask: truth `(batch, height, width, 1)`, above 0.5 is the actor.
-        logits: `(batch, height, width, 1)`.
-        sample_weight: optional `(batch,)`; 0 leaves a sample out.
-
-    Returns:
-        `result()` is a dict of scalars.
-    """
-
-    def __init__(self, name="segmentation_iou", dtype=None):
-        super().__init__(name=name, dtype=dtype)
-
-        def total(name, shape=()):
-            return self.add_variable(shape, "zeros", name=name)
-
-        self.intersection = total("intersection")
-        self.union = total("union")
-        self.iou_sum = total("iou_sum")
-        self.reached = total("reached", (len(AP_THRESHOLDS),))
-        self.samples = total("samples")
-
-    def update_state(self, mask, logits, sample_weight=None):
-        """Adds one batch; see the class."""
-        if tuple(mask.shape[1:]) != tuple(logits.shape[1:]):
-            raise ValueError(
-                "mask and logits must have one shape. "
-                f"Received: mask.shape={mask.shape}, "
-                f"logits.shape={logits.shape}"
-            )
-        truth = ops.convert_to_tensor(mask) > 0.5
-        prediction = ops.convert_to_tensor(logits) > 0
-        intersection = self._pixels(ops.logical_and(truth, prediction))
-        union = self._pixels(ops.logical_or(truth, prediction))
-        iou = ops.where(
-            union > 0,
-            intersection / ops.maximum(union, 1),
-            ops.ones_like(union),
-        )
-        thresholds = ops.convert_to_tensor(AP_THRESHOLDS, self.dtype)
-        reached = ops.cast(iou[:, None] >= thresholds, self.dtype)
-        if sample_weight is None:
-            weight = ops.ones_like(iou)
-        else:
-            weight = ops.cast(sample_weight, self.dtype)
-            weight = ops.reshape(weight, (-1,))
-        self.intersection.assign_add(ops.sum(weight * intersection))
-        self.union.assign_add(ops.sum(weight * union))
-        self.iou_sum.assign_add(ops.sum(weight * iou))
-        self.reached.assign_add(ops.sum(weight[:, None] * reached, axis=0))
-        self.samples.assign_add(ops.sum(weight))
-
-    def _pixels(self, mask):
-        return ops.cast(
-            ops.sum(ops.cast(mask, "int32"), axis=(1, 2, 3)), self.dtype
-        )
-
-    def result(self):
-        """Returns the dict of scalars described in the class."""
-        precision = ops.divide_no_nan(self.reached, self.samples)
-        at = {
-            f"precision_at_{x}": precision[AP_THRESHOLDS.index(x)]
-            for x in PRECISION_THRESHOLDS
-        }
-        return {
-            "overall_iou": ops.divide_no_nan(self.intersection, self.union),
-            "mean_iou": ops.divide_no_nan(self.iou_sum, self.samples),
-            **at,
-            "ap": ops.mean(precision),
-        }
 
 
 def iou(intersection, union):

@@ -21,6 +21,7 @@ item, in excluded.csv. --check compares with the published counts.
 import functools
 import os
 
+import converter
 import cv2
 import h5py
 import numpy as np
@@ -28,8 +29,7 @@ from absl import flags
 
 from keras_vas import command_line, errors
 from keras_vas.data import records
-from keras_vas.data.records import report as record_report
-from keras_vas.data.records import schema, source_files
+from keras_vas.data.records import fingerprint, schema, source_files
 
 DATASET = "a2d_sentences"
 PUBLISHED = {
@@ -249,17 +249,12 @@ def read_sentences(path):
     Raises:
         UserError: the file is missing or of another format.
     """
-    rows = source_files.read_rows(path, "the sentences")
-    if not rows or rows[0][1] != ["video_id", "instance_id", "query"]:
-        raise errors.UserError(
-            f"{path} must begin with the line video_id,instance_id,query"
-        )
-    sentences, excluded = {}, []
-    for line, row in rows[1:]:
-        if len(row) < 3:
-            excluded.append((MALFORMED_ROW, f"{path.name}:{line}"))
-            continue
-        video_id, instance, text = row[0], row[1], ",".join(row[2:])
+    rows, short = source_files.read_table(
+        path, ["video_id", "instance_id", "query"], "the sentences"
+    )
+    sentences = {}
+    excluded = [(MALFORMED_ROW, item) for item in short]
+    for video_id, instance, text in rows:
         item = f"{video_id}/{instance}: {text}"
         known = sentences.setdefault(video_id, [])
         if not instance.strip().isdecimal():
@@ -366,36 +361,13 @@ def build(source, output, *, workers, shards):
         ),
         workers=workers,
         shards={split: shards for split in videos},
-        source_fingerprint=source_files.fingerprint(source, sources),
+        source_fingerprint=fingerprint.of_files(source, sources),
         excluded=[*excluded, *unused],
     )
 
 
 def _encode(bgr):
     return schema.encode_jpeg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
-
-
-def define_flags():
-    """Defines the program's flags."""
-    flags.DEFINE_string(
-        "source", None, "Folder of A2D Sentences.", required=True
-    )
-    flags.DEFINE_string(
-        "output", None, "Folder for the records.", required=True
-    )
-    flags.DEFINE_integer(
-        "workers",
-        records.default_workers(),
-        "Processes; the records do not depend on it.",
-        lower_bound=1,
-    )
-    flags.DEFINE_integer("shards", 16, "Files per split.", lower_bound=1)
-    flags.DEFINE_bool(
-        "check", False, "Compare with the published counts; 1 if different."
-    )
-    flags.DEFINE_bool(
-        "skip_damaged", False, "Accept that damaged sources are left out."
-    )
 
 
 def main(_):
@@ -407,15 +379,9 @@ def main(_):
         workers=options.workers,
         shards=options.shards,
     )
-    record_report.conclude(
-        options.output,
-        manifest,
-        damage=DAMAGE,
-        skip_damaged=options.skip_damaged,
-        published=PUBLISHED if options.check else None,
-    )
+    converter.conclude(manifest, DAMAGE, PUBLISHED)
 
 
 if __name__ == "__main__":
-    define_flags()
+    converter.define_source_flags("A2D Sentences", shards=16)
     command_line.run(main)

@@ -22,15 +22,15 @@ import functools
 import json
 import pathlib
 
+import converter
 import cv2
 import numpy as np
 import scipy.io
 from absl import flags
 
-from keras_vas import command_line, errors
+from keras_vas import command_line, errors, files
 from keras_vas.data import records
-from keras_vas.data.records import report as record_report
-from keras_vas.data.records import schema, source_files
+from keras_vas.data.records import fingerprint, schema, source_files
 
 DATASET = "jhmdb_sentences"
 FRAMES_PER_VIDEO = 3
@@ -201,17 +201,12 @@ def read_sentences(path):
     Raises:
         UserError: the file is missing or of another format.
     """
-    rows = source_files.read_rows(path, "the sentences")
-    if not rows or rows[0][1] != ["video_id", "query"]:
-        raise errors.UserError(
-            f"{path} must begin with the line video_id,query"
-        )
-    sentences, excluded = {}, []
-    for line, row in rows[1:]:
-        if len(row) < 2:
-            excluded.append((MALFORMED_ROW, f"{path.name}:{line}"))
-            continue
-        video_id, text = row[0], ",".join(row[1:])
+    rows, short = source_files.read_table(
+        path, ["video_id", "query"], "the sentences"
+    )
+    sentences = {}
+    excluded = [(MALFORMED_ROW, item) for item in short]
+    for video_id, text in rows:
         if not text.strip():
             excluded.append((EMPTY_SENTENCE, video_id))
         elif text in sentences.get(video_id, ()):
@@ -232,13 +227,9 @@ def read_frames_list(path):
     """
     frames = {}
     try:
-        for entry in json.loads(pathlib.Path(path).read_text("utf-8")):
+        for entry in files.read_json(path, "check --frames_list"):
             number = int(pathlib.PurePosixPath(entry[1]).stem)
             frames.setdefault(str(entry[0]), set()).add(number)
-    except FileNotFoundError as error:
-        raise errors.UserError(
-            f"there is no file {path}; check --frames_list"
-        ) from error
     except (ValueError, TypeError, LookupError) as error:
         raise errors.UserError(
             f"{path} must be a JSON list of [video, image path, ...]; check "
@@ -293,7 +284,7 @@ def build(source, output, *, frames_list, workers, shards):
         ),
         workers=workers,
         shards={"test": shards},
-        source_fingerprint=source_files.fingerprint(source, sources)
+        source_fingerprint=fingerprint.of_files(source, sources)
         + json.dumps(chosen),
         excluded=excluded,
     )
@@ -318,30 +309,6 @@ def _read_image(path, item):
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
-def define_flags():
-    """Defines the program's flags."""
-    flags.DEFINE_string(
-        "source", None, "Folder of J-HMDB Sentences.", required=True
-    )
-    flags.DEFINE_string(
-        "output", None, "Folder for the records.", required=True
-    )
-    flags.DEFINE_string("frames_list", None, "JSON list of the frames to take.")
-    flags.DEFINE_integer(
-        "workers",
-        records.default_workers(),
-        "Processes; the records do not depend on it.",
-        lower_bound=1,
-    )
-    flags.DEFINE_integer("shards", 8, "Files.", lower_bound=1)
-    flags.DEFINE_bool(
-        "check", False, "Compare with the published counts; 1 if different."
-    )
-    flags.DEFINE_bool(
-        "skip_damaged", False, "Accept that damaged sources are left out."
-    )
-
-
 def main(_):
     """Writes the records and reports."""
     options = flags.FLAGS
@@ -352,15 +319,10 @@ def main(_):
         workers=options.workers,
         shards=options.shards,
     )
-    record_report.conclude(
-        options.output,
-        manifest,
-        damage=DAMAGE,
-        skip_damaged=options.skip_damaged,
-        published=PUBLISHED if options.check else None,
-    )
+    converter.conclude(manifest, DAMAGE, PUBLISHED)
 
 
 if __name__ == "__main__":
-    define_flags()
+    converter.define_source_flags("J-HMDB Sentences", shards=8)
+    flags.DEFINE_string("frames_list", None, "JSON list of the frames to take.")
     command_line.run(main)

@@ -10,23 +10,20 @@ of a record, which also holds each actor's look and action here.
 """
 
 import functools
-import hashlib
-import pathlib
 
+import converter
 from absl import flags
 
 from keras_vas import command_line
 from keras_vas.data import records
-from keras_vas.data.moving_actors import drawing as actor_drawing
-from keras_vas.data.moving_actors import language
-from keras_vas.data.records import report as record_report
+from keras_vas.data.moving_actors import drawing, language
 
 _SHARDS = {"train": 8, "test": 2}
 
 
-def convert(video_id, split, **drawing):
+def convert(video_id, split, **options):
     """Draws the one annotated frame of a video."""
-    frame = actor_drawing.annotated_frame(video_id, split, **drawing)
+    frame = drawing.annotated_frame(video_id, split, **options)
     return records.Conversion([frame])
 
 
@@ -45,7 +42,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
     Returns:
         dict, the manifest.
     """
-    drawing = {
+    options = {
         "sentences": sentences,
         "seed": seed,
         "height": height,
@@ -53,52 +50,43 @@ def build(output, clips, *, sentences, seed, height, width, workers):
     }
     return records.write_dataset(
         output,
-        actor_drawing.DATASET,
+        drawing.DATASET,
         {
             split: [f"{split}-{index:06d}" for index in range(count)]
             for split, count in clips.items()
         },
-        functools.partial(convert, **drawing),
+        functools.partial(convert, **options),
         workers=workers,
         shards=_SHARDS,
-        source_fingerprint=f"{drawing} {_code()}",
+        source_fingerprint=str(options),
+        code=(drawing, language),
     )
-
-
-def _code():
-    """A digest of the code that draws the clips."""
-    return hashlib.sha256(
-        b"".join(
-            pathlib.Path(module.__file__).read_bytes()
-            for module in (actor_drawing, language)
-        )
-    ).hexdigest()
 
 
 def define_flags():
     """Defines the program's flags."""
-    side = actor_drawing.SMALLEST_SIDE
-    flags.DEFINE_string(
-        "output", None, "Folder for the records.", required=True
+    converter.define_flags()
+    side = drawing.SMALLEST_SIDE
+    flags.DEFINE_integer(
+        "train_clips", 6000, "Clips in the training split.", lower_bound=1
     )
-    flags.DEFINE_integer("train_clips", 6000, "To train on.", lower_bound=1)
-    flags.DEFINE_integer("test_clips", 400, "To test on.", lower_bound=1)
+    flags.DEFINE_integer(
+        "test_clips", 400, "Clips in the test split.", lower_bound=1
+    )
     flags.DEFINE_enum(
         "sentences",
         "actors",
-        actor_drawing.SENTENCES,
+        drawing.SENTENCES,
         "About single actors, or mostly about all who do an action.",
     )
-    flags.DEFINE_integer("height", 96, "In pixels.", lower_bound=side)
-    flags.DEFINE_integer("width", 96, "In pixels.", lower_bound=side)
     flags.DEFINE_integer(
-        "seed", 0, "Another seed draws other clips.", lower_bound=0
+        "height", 96, "Height of the frames in pixels.", lower_bound=side
     )
     flags.DEFINE_integer(
-        "workers",
-        records.default_workers(),
-        "Processes; the records do not depend on it.",
-        lower_bound=1,
+        "width", 96, "Width of the frames in pixels.", lower_bound=side
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Another seed draws other clips.", lower_bound=0
     )
 
 
@@ -114,8 +102,7 @@ def main(_):
         width=options.width,
         workers=options.workers,
     )
-    print(record_report.summary(manifest))
-    print(f"records in {options.output}")
+    converter.conclude(manifest)
 
 
 if __name__ == "__main__":

@@ -11,15 +11,13 @@ an empty mask.
 """
 
 import functools
-import hashlib
-import pathlib
 
+import converter
 from absl import flags
 
 from keras_vas import command_line
 from keras_vas.data import records
 from keras_vas.data.picture_clips import clips, coco, language, scene
-from keras_vas.data.records import report as record_report
 
 
 def build(output, source, counts, *, seed, workers, shards=8):
@@ -48,18 +46,26 @@ def build(output, source, counts, *, seed, workers, shards=8):
         functools.partial(clips.convert, source=str(source), seed=seed),
         workers=workers,
         shards={"train": min(shards, len(videos))},
-        source_fingerprint=f"{source} {seed} {_code()}",
+        source_fingerprint=f"{source} {seed}",
+        code=(clips, coco, language, scene),
     )
 
 
-def _code():
-    """A digest of the code that makes the clips."""
-    return hashlib.sha256(
-        b"".join(
-            pathlib.Path(module.__file__).read_bytes()
-            for module in (clips, coco, language, scene)
-        )
-    ).hexdigest()
+def define_flags():
+    """Defines the program's flags."""
+    converter.define_flags()
+    flags.DEFINE_string(
+        "source", None, "Folder of pictures in COCO's format.", required=True
+    )
+    flags.DEFINE_integer(
+        "cutouts", 3000, "Clips of moving cut-outs.", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "stills", 300, "Clips of still pictures.", lower_bound=0
+    )
+    flags.DEFINE_integer(
+        "seed", 0, "Another seed makes other clips.", lower_bound=0
+    )
 
 
 def main(_):
@@ -72,17 +78,9 @@ def main(_):
         seed=options.seed,
         workers=options.workers,
     )
-    print(record_report.summary(manifest))
-    print(f"records in {options.output}")
+    converter.conclude(manifest)
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("source", None, "Folder of pictures.", required=True)
-    flags.DEFINE_string("output", None, "For the records.", required=True)
-    flags.DEFINE_integer("cutouts", 3000, "Moving clips.", lower_bound=0)
-    flags.DEFINE_integer("stills", 300, "Still pictures.", lower_bound=0)
-    flags.DEFINE_integer("seed", 0, "Another makes others.", lower_bound=0)
-    flags.DEFINE_integer(
-        "workers", records.default_workers(), "Processes.", lower_bound=1
-    )
+    define_flags()
     command_line.run(main)

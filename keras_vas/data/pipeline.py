@@ -19,7 +19,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import records, transforms
+from keras_vas.data import frame_size, records
 from keras_vas.data.samples import NO_AUGMENTATION, Samples
 from keras_vas.errors import UserError
 
@@ -97,7 +97,7 @@ def training_dataset(
             does not divide.
         UserError: if the split does not fill one batch.
     """
-    transforms.check_size(height, width)
+    frame_size.check_size(height, width)
     if sentences_per_clip < 1 or batch_size % sentences_per_clip:
         raise ValueError(
             "sentences_per_clip must divide the batch. Received: "
@@ -173,7 +173,7 @@ def evaluation_dataset(
     Raises:
         ValueError: as for `training_dataset`.
     """
-    transforms.check_size(height, width)
+    frame_size.check_size(height, width)
     share = _Share(batch_size, worker, workers, replicas)
     samples = Samples(index, vocabulary, height, width)
 
@@ -203,6 +203,34 @@ def steps_per_epoch(index, batch_size, sentences_per_clip=1):
             f"{batch_size}; choose a smaller batch or more data"
         )
     return count // batch_size
+
+
+def shares(index, directories, weights):
+    """The `shares` of `training_dataset` for a joined index.
+
+    Args:
+        index: `records.RecordIndex`, of `records.join` or a part of it.
+        directories: the folders of the data sets, in the index's order.
+        weights: a positive number for each, or none to take all clips alike.
+
+    Returns:
+        Tuple of `(records, weight)`, empty without weights.
+
+    Raises:
+        ValueError: there is another number of weights.
+    """
+    if not weights:
+        return ()
+    if len(weights) != len(directories):
+        raise ValueError(
+            f"--data_weights must be one number for each folder of --data; "
+            f"got {len(weights)} for {len(directories)}"
+        )
+    parents = np.array([os.path.dirname(path) for path in index.paths])
+    return tuple(
+        (int(np.sum(parents == os.path.normpath(directory))), weight)
+        for directory, weight in zip(directories, weights, strict=True)
+    )
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import transforms
+from keras_vas.data import parsing, transforms
 from keras_vas.data.records import schema
 from keras_vas.data.text.vocabulary import PADDING_ID
 
@@ -276,7 +276,7 @@ class Samples:
             ),
             tf.TensorSpec([], tf.string),
         )
-        return schema.parse(stored.take(1).get_single_element())
+        return parsing.parse(stored.take(1).get_single_element())
 
 
 def _parts(clips, shares):

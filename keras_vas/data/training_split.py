@@ -10,6 +10,52 @@ from keras_vas.data.records import example_proto, schema, tfrecord
 from keras_vas.errors import UserError
 
 
+def divide(
+    index,
+    validation_fraction=0.1,
+    validation_videos: tuple[str, ...] = (),
+    seed=0,
+):
+    """Divides an index by videos, to choose the best checkpoint on a part.
+
+    Everybody who asks which videos a run was not trained on asks this.
+
+    Args:
+        index: `records.RecordIndex` of the training split.
+        validation_fraction: share of the training videos that is set aside
+            and chooses the best checkpoint, 0 to 0.9; with 0 the training
+            metrics choose.
+        validation_videos: training videos that are set aside instead,
+            patterns such as *_bus with commas between.
+        seed: int; another seed sets other videos aside.
+
+    Returns:
+        `(training, validation)`: two `records.RecordIndex` without a common
+        video; `validation` is `None` if nothing is set aside.
+
+    Raises:
+        UserError: one part would be empty, or a pattern fits no video.
+        ValueError: the fraction is no number from 0 to 0.9.
+    """
+    if not 0 <= validation_fraction <= 0.9:
+        raise ValueError(
+            f"--validation_fraction={validation_fraction} must be 0 to 0.9"
+        )
+    if validation_videos:
+        return set_aside_named(index, validation_videos)
+    return set_aside_videos(index, validation_fraction, seed)
+
+
+def divide_as_run(index, flags):
+    """`divide` as the run did whose flags (a dict) these are."""
+    return divide(
+        index,
+        flags.get("validation_fraction", 0.0),
+        flags.get("validation_videos", ()),
+        flags.get("seed", 0),
+    )
+
+
 def set_aside_videos(index, fraction, seed):
     """Divides an index by videos, to choose the best checkpoint on a part.
 
@@ -27,7 +73,7 @@ def set_aside_videos(index, fraction, seed):
     """
     if not fraction:
         return index, None
-    videos = _videos(index)
+    videos = index.videos
     order = sorted(
         set(videos.tolist()),
         key=lambda video: hashlib.sha256(f"{seed}/{video}".encode()).digest(),
@@ -55,7 +101,7 @@ def set_aside_named(index, patterns):
     Raises:
         UserError: a pattern fits no video, or nothing is left to train on.
     """
-    videos = [video.split("/", 1)[-1] for video in _videos(index)]
+    videos = [video.split("/", 1)[-1] for video in index.videos]
     aside = np.zeros(len(videos), bool)
     for pattern in patterns:
         fits = np.array([fnmatch.fnmatchcase(name, pattern) for name in videos])
@@ -85,11 +131,6 @@ def sentences(index):
             for offset in index.offsets[index.paths == path]:
                 found += _texts(index, shard, int(offset))
     return found
-
-
-def _videos(index):
-    """The video of every record, behind the data set's name."""
-    return np.array([key.rsplit("/", 1)[0] for key in index.keys])
 
 
 def _texts(index, shard, offset):

@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from keras_vas.data.text import vocabulary as vocabulary_lib
 
-SIZE_MULTIPLE = 32
 _HALF = 0.5 - 1e-5  # ResizeArea sums in float32.
 
 
@@ -50,32 +49,6 @@ class Augmentation:
                     f"`{field.name}` must be in {limit}. "
                     f"Received: {field.name}={value}"
                 )
-
-
-def check_size(height, width):
-    """Raises a ValueError unless both sizes are multiples of 32.
-
-    Args:
-        height: int, pixels.
-        width: int, pixels.
-    """
-    sizes = {"height": height, "width": width}
-    if all(size > 0 and size % SIZE_MULTIPLE == 0 for size in sizes.values()):
-        return
-    nearest = []
-    for name, size in sizes.items():
-        below = max(size // SIZE_MULTIPLE * SIZE_MULTIPLE, SIZE_MULTIPLE)
-        if size == below:
-            continue
-        above = below + SIZE_MULTIPLE
-        nearest.append(
-            f"{name} {below}" + (f" or {above}" if size > below else "")
-        )
-    raise ValueError(
-        f"Frame sizes must be positive multiples of {SIZE_MULTIPLE}; the "
-        f"nearest are {', '.join(nearest)}. Received: height={height}, "
-        f"width={width}"
-    )
 
 
 def content_size(source_height, source_width, height, width):
@@ -209,20 +182,6 @@ def fit_mask(mask, height, width):
         return tf.cast(coverage >= _HALF, tf.float32)
 
     return tf.cond(tf.reduce_all(shape[:2] == size), lambda: mask, resize)
-
-
-def letterbox_mask(mask, height, width):
-    """Fits a mask into a frame: `fit_mask`, then zeros on both sides.
-
-    Args:
-        mask: tensor `(h, w, 1)`, nonzero (bool: true) on the actor.
-        height: int or int32 scalar, pixels.
-        width: likewise.
-
-    Returns:
-        float32 tensor `(height, width, 1)` of 0 and 1.
-    """
-    return pad(fit_mask(mask, height, width)[None], height, width)[0]
 
 
 def unletterbox(probabilities, source_height, source_width):

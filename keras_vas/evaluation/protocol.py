@@ -24,7 +24,6 @@ from keras_vas.data.text.vocabulary import UNKNOWN_ID, sentence_warnings
 from keras_vas.errors import UserError
 from keras_vas.evaluation import report as evaluation_report
 
-THRESHOLD = 0.5
 _COLUMNS = ("intersection", "union", "score", "other_iou", "lookalike_iou")
 
 
@@ -75,7 +74,7 @@ def judge(probabilities, record, query_index):
     Returns:
         `(judgement, prediction)`: `Judgement` and bool `(height, width)`.
     """
-    prediction = probabilities > THRESHOLD
+    prediction = probabilities > metrics.THRESHOLD
     query = record.queries[query_index]
     target = record.actors[query.actor]
     others = [a for a in record.actors if a is not target and a.mask.any()]
@@ -187,7 +186,7 @@ def evaluate(
         "split": index.split,
         **(about or {}),
         **metrics.protocol(*(columns[name] for name in _COLUMNS)),
-        "threshold": THRESHOLD,
+        "threshold": metrics.THRESHOLD,
         "height": height,
         "width": width,
         "unknown_word_samples": predictions.unknown_words,

@@ -23,7 +23,7 @@ class ServedModel(tf.Module):
     Each function takes one dict of tensors and returns one.
 
     Args:
-        model: `CSTM` with the one output `mask_logits`.
+        model: `SegmentationModel` with the one output `mask_logits`.
         vocabulary: its `Vocabulary`.
         calibration: `presence_score.Calibration` of the score.
         vocabulary_path: text file that goes into `assets/`.

@@ -9,6 +9,7 @@ from keras_vas.data.records.schema import CLIP_OFFSETS
 from keras_vas.data.text.vocabulary import MAX_WORDS
 from keras_vas.export.graph import MAX_ROWS
 from keras_vas.export.images import MAX_IMAGE_PIXELS, MAX_REQUEST_PIXELS
+from keras_vas.models import registry
 
 CODE_LICENCE = "Apache-2.0"
 WEIGHTS_LICENCE = (
@@ -38,7 +39,7 @@ def card(
     """Everything that a user of the model should know.
 
     Args:
-        model: `CSTM` that is exported.
+        model: `SegmentationModel` that is exported.
         vocabulary: its `Vocabulary`.
         config: dict of the run's config.json.
         calibration: `presence.Calibration`.
@@ -73,7 +74,9 @@ def card(
         "name": name,
         "task": "segmentation of the actor that a sentence describes, in the "
         f"frame {num_frames // 2} (from 0) of a clip of {num_frames} frames",
-        "architecture": "CSTM (Hui et al., CVPR 2021)",
+        "architecture": registry.model_class(
+            registry.name_of(config)
+        ).reference,
         "made": datetime.datetime.now(datetime.UTC).isoformat("T", "seconds"),
         "keras_vas": __version__,
         "versions": config.get("versions", {}),

@@ -16,19 +16,20 @@ that watches the folder never loads half of one.
 import contextlib
 import dataclasses
 import errno
-import fcntl
 import json
 import os
 import pathlib
+import re
 import shutil
-import tempfile
 import zipfile
+from typing import Literal
 
 import keras
 import tensorflow as tf
 
 from keras_vas import files
-from keras_vas.data import transforms
+from keras_vas.command_line import checked
+from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.export import model_card
 from keras_vas.export import warmup as warmup_requests
@@ -40,7 +41,6 @@ from keras_vas.runs import run as run_directory
 
 PRECISIONS = ("float32", "bfloat16")
 MEMBERS = "keras_vas"
-_ASIDE = ".unfinished-"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,48 +48,66 @@ class Variant:
     """What may differ between two exports of one run.
 
     Attributes:
-        height: int, multiple of 32, height at which the model sees frames.
-        width: int, likewise.
-        precision: `"float32"`, or `"bfloat16"` for weights and arithmetic of
-            half the size.
-        frame_size: `(height, width)` of the frames that are sent, where a
-            compiler needs to know, or None for any.
-        batch_size: rows in a request, likewise, or None for any.
+        height: height at which the model sees frames, a multiple of 32; by
+            default the run's.
+        width: width at which the model sees frames, likewise.
+        precision: precision of weights and arithmetic; bfloat16 has half the
+            size.
+        fixed_shape: HEIGHTxWIDTH of all frames that are sent, where a
+            compiler needs to know; by default any.
+        batch_size: clips in every request, likewise; by default any number.
 
     Raises:
-        UserError: a size or the precision is impossible.
+        UserError: a size is impossible.
     """
 
-    height: int
-    width: int
-    precision: str = "float32"
-    frame_size: tuple | None = None
+    height: int | None = None
+    width: int | None = None
+    precision: Literal[*PRECISIONS] = "float32"
+    fixed_shape: str | None = None
     batch_size: int | None = None
 
     def __post_init__(self):
-        try:
-            transforms.check_size(self.height, self.width)
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"--precision={self.precision} is none of "
-                + ", ".join(PRECISIONS)
-            )
         rows = 1 if self.batch_size is None else self.batch_size
         if not 1 <= rows <= MAX_ROWS:
             raise UserError(
                 f"--batch_size={rows} is not between 1 and {MAX_ROWS}"
             )
         height, width = self.frame_size or (1, 1)
-        if not (
-            height > 0 and width > 0 and rows * height * width
-            <= MAX_REQUEST_PIXELS
-        ):  # fmt: skip
+        if not 1 <= rows * height * width <= MAX_REQUEST_PIXELS:
             raise UserError(
                 f"--fixed_shape={height}x{width} must have at least one pixel, "
                 f"and all rows together at most {MAX_REQUEST_PIXELS}"
             )
+
+    @property
+    def frame_size(self):
+        """`(height, width)` of the frames that are sent, or None for any."""
+        if self.fixed_shape is None:
+            return None
+        found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", self.fixed_shape)
+        if not found:
+            raise UserError(
+                f"--fixed_shape={self.fixed_shape} is not of the form "
+                "HEIGHTxWIDTH, such as 240x320"
+            )
+        return int(found[1]), int(found[2])
+
+    def network_size(self, config):
+        """`(height, width)` at which the model of a run sees frames.
+
+        Args:
+            config: dict of the run's config.json.
+
+        Raises:
+            UserError: they are no multiples of 32.
+        """
+        size = (
+            self.height or config["flags"]["frame_height"],
+            self.width or config["flags"]["frame_width"],
+        )
+        checked(frame_size.check_size, *size)
+        return size
 
 
 def load(run, which="best", precision="float32"):
@@ -158,15 +176,19 @@ def saved_model(
     check_folder(output)
     calibration = calibration or presence_score.Calibration.load(run)
     model, vocabulary, config = load(run, which, variant.precision)
+    height, width = variant.network_size(config)
+    shape = {
+        "height": height,
+        "width": width,
+        "frame_size": variant.frame_size,
+        "batch_size": variant.batch_size,
+    }
     served = ServedModel(
         model,
         vocabulary,
         calibration,
         vocabulary_path=pathlib.Path(run) / "vocabulary.txt",
-        height=variant.height,
-        width=variant.width,
-        frame_size=variant.frame_size,
-        batch_size=variant.batch_size,
+        **shape,
     )
     name = output.resolve().name
     card = model_card.card(
@@ -180,14 +202,13 @@ def saved_model(
         best=_best(run, which),
         evaluation=evaluation,
         licence=licence,
-        **dataclasses.asdict(variant),
+        precision=variant.precision,
+        **shape,
     )
-    height, width = variant.frame_size or (variant.height, variant.width)
     warmup = warmup_requests.requests(
         name,
         model.input["frames"].shape[1],
-        height,
-        width,
+        *(variant.frame_size or (height, width)),
         variant.batch_size or 1,
     )
 
@@ -278,15 +299,13 @@ def write_version(output, write):
     Raises:
         UserError: another process is writing a version there.
     """
-    output.mkdir(parents=True, exist_ok=True)
-    with _locked(output):
-        for path in output.glob(f"{_ASIDE}*"):
-            shutil.rmtree(path)
-        aside = pathlib.Path(tempfile.mkdtemp(dir=output, prefix=_ASIDE))
+    with files.lock(output):
+        aside = output / files.UNFINISHED
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
         try:
             write(aside)
             _flush(aside)
-            os.chmod(aside, 0o755)
             return _rename(aside, output)
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -295,38 +314,13 @@ def write_version(output, write):
 def _rename(aside, output):
     """Gives the folder the next number, also if somebody else just took it."""
     while True:
-        taken = _versions(output)
+        taken = files.version_folders(output)
         number = int(taken[-1].name) + 1 if taken else 1
         try:
             return aside.rename(output / str(number))
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
-
-
-def _versions(output):
-    """Paths in `output` whose name is a number, by that number."""
-    numbers = [
-        path
-        for path in output.iterdir()
-        if path.name.isascii() and path.name.isdigit()
-    ]
-    return sorted(numbers, key=lambda path: int(path.name))
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"another export is writing to {folder}; wait until it is done"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
 
 
 def _flush(folder):

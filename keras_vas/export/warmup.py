@@ -1,22 +1,29 @@
 """Warm-up requests, which TF Serving replays before a model takes traffic.
 
-The file is a TFRecord of `PredictionLog` messages. The little of them that is
-needed is encoded here, so that TF Serving's Python package is not:
-
-    PredictionLog   { PredictLog predict_log = 6; }
-    PredictLog      { PredictRequest request = 1; }
-    PredictRequest  { ModelSpec model_spec = 1;
-                      map<string, TensorProto> inputs = 2; }
-    ModelSpec       { string name = 1; string signature_name = 3; }
+The file is a TFRecord of `PredictionLog` messages. The few fields that they
+have here are named below, so that TF Serving's Python package is not needed.
 """
 
 import cv2
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data.records import tfrecord
+from keras_vas.data.records import messages, tfrecord
 
 FILE = "tf_serving_warmup_requests"
+
+_PredictionLog = messages.define(
+    {
+        "PredictionLog": {"predict_log": (6, "PredictLog")},
+        "PredictLog": {"request": (1, "PredictRequest")},
+        "PredictRequest": {
+            "model_spec": (1, "ModelSpec"),
+            "inputs": (2, ["Input"]),
+        },
+        "ModelSpec": {"name": (1, "string"), "signature_name": (3, "string")},
+        "Input": {"key": (1, "string"), "value": (2, "bytes")},
+    }
+)["PredictionLog"]
 
 
 def requests(model_name, num_frames, height, width, batch_size=1):
@@ -70,21 +77,12 @@ def prediction_log(model_name, signature_name, inputs):
     Returns:
         `bytes`.
     """
-    model_spec = _field(1, model_name.encode())
-    model_spec += _field(3, signature_name.encode())
-    request = _field(1, model_spec)
+    log = _PredictionLog()
+    request = log.predict_log.request
+    request.model_spec.name = model_name
+    request.model_spec.signature_name = signature_name
     for name, tensor in inputs.items():
-        entry = _field(1, name.encode())
-        entry += _field(2, tensor.SerializeToString(deterministic=True))
-        request += _field(2, entry)
-    return _field(6, _field(1, request))
-
-
-def _field(number, content):
-    """A field of bytes: its number and wire type, the length, the content."""
-    length, size = bytearray(), len(content)
-    while size > 0x7F:
-        length.append(size & 0x7F | 0x80)
-        size >>= 7
-    length.append(size)
-    return bytes([number << 3 | 2]) + bytes(length) + content
+        request.inputs.add(
+            key=name, value=tensor.SerializeToString(deterministic=True)
+        )
+    return log.SerializeToString()

@@ -1,5 +1,7 @@
 """Cross-modal adaptive modulation (section 3.2 of the paper)."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -206,6 +208,19 @@ class CMAM(keras.layers.Layer):
         return ops.einsum(
             f"bnm,b{positions}m->bn{positions}", queries, self.key(fused)
         )
+
+    def multiply_adds(self, visual_shape, words_shape, literal):
+        """Multiply-adds of one call; see `models.summary.count`."""
+        positions, words = math.prod(visual_shape[1:-1]), words_shape[1]
+        keys = math.prod(self.key.kernel.shape)
+        queries = math.prod(self.query.kernel.shape)
+        total = words * (queries + self.query.kernel.shape[0])
+        total += math.prod(self.gate_linear.kernel.shape)
+        if self.coordinate_fusion == "conv":
+            total += positions * math.prod(self.fusion_conv.kernel.shape)
+        if literal:
+            return total + positions * (keys + words * self.key_channels)
+        return total + keys + words * self.key_channels
 
     def compute_output_shape(self, visual_shape, words_shape):
         if not self.return_attention:

@@ -1,5 +1,7 @@
 """Language-guided feature selection (section 3.3 of the paper)."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -49,6 +51,10 @@ class LGFS(keras.layers.Layer):
             self.spatial_linear(sentence) - self.temporal_linear(sentence)
         )
         return temporal + (spatial - temporal) * selection[:, None, None, :]
+
+    def multiply_adds(self, spatial_shape, *_):
+        """Multiply-adds of one call; see `models.summary.count`."""
+        return 2 * math.prod(self.spatial_linear.kernel.shape)
 
     def compute_output_shape(
         self, spatial_shape, temporal_shape, sentence_shape

@@ -1,1 +1,1 @@
-"""The parts of CSTM, as functional graphs."""
+"""Models: what each is made of, and what all have in common."""

@@ -1,39 +1,20 @@
-"""Parameters and multiply-adds of CSTM, beside table 4 of the paper.
+"""Parameters and multiply-adds of a model, beside the published ones.
 
-Run as a program, `python -m keras_vas.models.summary [--flags of CSTM]`
-prints two tables: the network as the paper counts it, and as it runs here.
+Run as a program, `python -m keras_vas.models.summary [--model=NAME]
+[--flags of the model]` prints the network as its paper counts it, where a
+count is published, and as it runs here.
 """
 
 import dataclasses
 import math
 
 import keras
-from absl import app, flags
+from absl import flags
 
-from keras_vas.layers import CMAM, LGFS
-from keras_vas.models.cstm.cstm import CSTM
+from keras_vas import command_line
+from keras_vas.models import registry
 
-# Table 4 of the paper, multiply-adds at 8 x 320 x 320.
-PAPER_SPATIAL = 19.54e9
-PAPER_WHOLE = 213.06e9
 WORDS = 20
-
-PARTS = {
-    "word vectors": ("word_embedding",),
-    "spatial text encoder": ("spatial_text",),
-    "spatial backbone": ("spatial_backbone",),
-    "spatial CMAM": ("spatial_cmam",),
-    "temporal text encoder": ("temporal_text",),
-    "temporal backbone": ("temporal_backbone",),
-    "temporal CMAM": ("temporal_cmam",),
-    "decoder laterals": (
-        "decoder_spatial_lateral",
-        "decoder_temporal_lateral",
-    ),
-    "decoder LGFS": ("decoder_lgfs",),
-    "decoder finest head": ("decoder_head_1",),
-    "decoder training heads": tuple(f"decoder_head_{i}" for i in range(2, 6)),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +26,14 @@ class Cost:
 
 
 def count(model, height, width, *, literal=False):
-    """Counts a CSTM's parts for one clip of `height` x `width` pixels.
+    """Counts a model's parts for one clip of `height` x `width` pixels.
 
     A multiply-add is one product summed into a convolution, a matrix
     product or a recurrence, bias and elementwise arithmetic left out, as is
     the custom (the paper's "GFLOPs" are multiply-adds).
 
     Args:
-        model: a `CSTM`.
+        model: `SegmentationModel`.
         height: of the frames in pixels, a multiple of 32.
         width: likewise.
         literal: count equations 1 and 3 of CMAM as they are written, with
@@ -60,7 +41,7 @@ def count(model, height, width, *, literal=False):
             count as they are computed, from the mean of the positions.
 
     Returns:
-        Dict from part (the keys of `PARTS`) to `Cost`, in order.
+        Dict from part (the keys of the model's `costs`) to `Cost`, in order.
     """
     frames, tokens = model.input["frames"], model.input["tokens"]
     # The same layers once more, on inputs whose shapes are all known.
@@ -78,7 +59,7 @@ def count(model, height, width, *, literal=False):
         clone_function=lambda layer: layer,
     )
     costs = {}
-    for part, prefixes in PARTS.items():
+    for part, prefixes in model.costs.items():
         layers = [x for x in model.layers if x.name.startswith(prefixes)]
         if layers:
             costs[part] = Cost(
@@ -94,18 +75,13 @@ def count(model, height, width, *, literal=False):
     return costs
 
 
-def spatial_part(costs):
-    """Multiply-adds of the spatial encoder, the row Ours-Spa of table 4."""
+def multiply_adds(costs, prefix=""):
+    """Multiply-adds of the parts whose names begin with `prefix`."""
     return sum(
         cost.multiply_adds
         for part, cost in costs.items()
-        if part.startswith("spatial")
+        if part.startswith(prefix)
     )
-
-
-def whole(costs):
-    """Multiply-adds of all parts."""
-    return sum(cost.multiply_adds for cost in costs.values())
 
 
 def _multiply_adds(layer, literal):
@@ -117,29 +93,12 @@ def _multiply_adds(layer, literal):
             math.prod(kernel.shape)
             for kernel in (cell.kernel, cell.recurrent_kernel)
         )
-    if isinstance(layer, CMAM):
-        return _cmam(layer, node.input_tensors[0].shape, literal)
-    if isinstance(layer, LGFS):
-        return sum(
-            math.prod(linear.kernel.shape)
-            for linear in (layer.spatial_linear, layer.temporal_linear)
-        )
+    if hasattr(layer, "multiply_adds"):
+        shapes = [x.shape for x in node.input_tensors]
+        return layer.multiply_adds(*shapes[:2], literal)
     if hasattr(layer, "kernel"):
         return math.prod(output[1:-1]) * math.prod(layer.kernel.shape)
     return 0
-
-
-def _cmam(cmam, visual_shape, literal):
-    positions = math.prod(visual_shape[1:-1])
-    keys = math.prod(cmam.key.kernel.shape)
-    total = WORDS * math.prod(cmam.query.kernel.shape)
-    total += math.prod(cmam.gate_linear.kernel.shape)
-    total += WORDS * cmam.query.kernel.shape[0]
-    if cmam.coordinate_fusion == "conv":
-        total += positions * math.prod(cmam.fusion_conv.kernel.shape)
-    if literal:
-        return total + positions * (keys + WORDS * cmam.key_channels)
-    return total + keys + WORDS * cmam.key_channels
 
 
 def _table(title, costs):
@@ -150,7 +109,7 @@ def _table(title, costs):
             f"{part:26}{cost.parameters:14,}{cost.multiply_adds / 1e9:14.2f} G"
         )
     parameters = sum(cost.parameters for cost in costs.values())
-    print(f"{'whole':26}{parameters:14,}{whole(costs) / 1e9:14.2f} G")
+    print(f"{'whole':26}{parameters:14,}{multiply_adds(costs) / 1e9:14.2f} G")
 
 
 def _beside_paper(name, ours, paper):
@@ -162,29 +121,34 @@ def _beside_paper(name, ours, paper):
 
 
 def _main(_):
-    arguments = flags.FLAGS.flag_values_dict()
-    height, width = arguments["frame_height"], arguments["frame_width"]
-    paper = count(
-        CSTM(coordinate_fusion="conv", deep_supervision=True),
-        height,
-        width,
-        literal=True,
-    )
-    _table(f"As the paper counts, 8 x {height} x {width}", paper)
-    print()
-    _beside_paper("spatial part", spatial_part(paper), PAPER_SPATIAL)
-    _beside_paper("whole", whole(paper), PAPER_WHOLE)
-    for fusion in ("conv", "linear"):
-        model = CSTM(coordinate_fusion=fusion, width=arguments["width"])
-        _table(
-            f"As it runs: coordinate_fusion={fusion}, width "
-            f"{arguments['width']:g}, one mask head",
-            count(model, height, width),
+    model_class = registry.model_class(flags.FLAGS.model)
+    height, width = flags.FLAGS.frame_height, flags.FLAGS.frame_width
+    published = model_class.published
+    if published:
+        paper = count(
+            model_class(**published["arguments"]), height, width, literal=True
         )
+        _table(f"As the paper counts, {height} x {width} pixels", paper)
+        print()
+        for part, number in published["multiply_adds"].items():
+            _beside_paper(part or "whole", multiply_adds(paper, part), number)
+    model = command_line.build(model_class)
+    _table(
+        f"As it runs, {height} x {width} pixels", count(model, height, width)
+    )
 
 
 if __name__ == "__main__":
-    flags.DEFINE_integer("frame_height", 320, "Height in pixels.")
-    flags.DEFINE_integer("frame_width", 320, "Width in pixels.")
-    flags.DEFINE_float("width", 1.0, "Channel multiplier of the second table.")
-    app.run(_main)
+    flags.DEFINE_enum(
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Model whose cost is counted.",
+    )
+    flags.DEFINE_integer("frame_height", 320, "Height of the frames in pixels.")
+    flags.DEFINE_integer("frame_width", 320, "Width of the frames in pixels.")
+    chosen = registry.model_class(
+        command_line.early_value("model", registry.DEFAULT)
+    )
+    command_line.define_flags(chosen, without=chosen.programs_set)
+    command_line.run(_main)

@@ -10,15 +10,15 @@ import html
 import cv2
 import numpy as np
 
+from keras_vas.data.records import schema
 from keras_vas.page import gate
-from keras_vas.page.segmenting import OVERLAY, ZIP
+from keras_vas.page.finding import OVERLAY, ZIP
 from keras_vas.pictures.overlay import colours, draw
 from keras_vas.video.writer import VideoFile
 
 _MAP_WIDTH = 240
 _MAP_STRENGTH = 0.6
 _SCORE = "how sure the model is that it is there at all, 0 to 1"
-_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 92]
 
 NOTHING = (
     '<div class="vas-empty"><p>Choose a video or a sample, say who you are '
@@ -33,7 +33,7 @@ def message(text, kind="note"):
 
 
 def progress(done):
-    """How far a `segmenting.Progress` is."""
+    """How far a `finding.Progress` is."""
     rate = done.done / done.seconds
     left = (done.total - done.done) / rate
     text = (
@@ -47,45 +47,50 @@ def progress(done):
     )
 
 
-def frame(clip, number, found=None, every=1):
+def frame(clip, number, result=None):
     """A frame of a clip with what was found in it.
 
     Args:
         clip: `StoredClip`.
         number: of the frame, counted from 1.
-        found: `Segmentation` or `None`.
-        every: distance of the frames in `found`.
+        result: `finding.Result` or `None`.
 
     Returns:
         HTML.
     """
     image = clip.image(number)
-    if found is None:
-        return _figure(image, clip, number, "")
-    index = min((number - 1) // every, len(found) - 1)
+    if result is None:
+        return found_frame(clip, number, image, [], [], [])
+    found = result.found
+    index = min((number - 1) // result.every, len(found) - 1)
     masks, scores = found.mask(index), found.scores[index]
     return found_frame(clip, number, image, found.queries, masks, scores)
 
 
-def found_frame(clip, number, image, queries, masks, scores):
+def found_frame(clip, number, image, sentences, masks, scores):
     """A frame with masks, and a legend.
 
     Args:
         clip: `StoredClip`.
         number: of the frame, counted from 1.
         image: the frame, uint8 RGB `(height, width, 3)`.
-        queries: the sentences.
-        masks: bool `(queries, height, width)`.
-        scores: float `(queries,)`.
+        sentences: list of str.
+        masks: bool `(sentences, height, width)`.
+        scores: float `(sentences,)`.
 
     Returns:
         HTML.
     """
-    palette = colours(len(queries))
-    shown = draw(_enlarged(image), _enlarged_masks(masks), palette)
+    palette = colours(len(sentences))
+    width = VideoFile.width_for(image.shape[1])
+    where = (
+        f"frame {number} of {len(clip)} · {clip.times[number - 1]:.2f} s · "
+        f"{clip.name}"
+    )
+    picture = _picture(draw(image, masks, palette, width), where)
     rows = []
     for text, colour, mask, score in zip(
-        queries, palette, masks, scores, strict=True
+        sentences, palette, masks, scores, strict=True
     ):
         share = 100 * mask.mean()
         place = f"{share:.1f} % of the picture" if share else "nothing marked"
@@ -94,39 +99,32 @@ def found_frame(clip, number, image, queries, masks, scores):
             f"<span>{html.escape(text)}</span>"
             f'<small title="{_SCORE}">score {score:.2f} · {place}</small></li>'
         )
-    legend = f'<ul class="vas-legend">{"".join(rows)}</ul>'
-    return _figure(shown, clip, number, legend)
-
-
-def _figure(image, clip, number, legend):
-    where = (
-        f"frame {number} of {len(clip)} · {clip.times[number - 1]:.2f} s · "
-        f"{clip.name}"
-    )
+    legend = f'<ul class="vas-legend">{"".join(rows)}</ul>' if rows else ""
     return (
-        f'<figure class="vas-frame">{_picture(_enlarged(image), where)}'
+        f'<figure class="vas-frame">{picture}'
         f"<figcaption>{html.escape(where)}</figcaption></figure>{legend}"
     )
 
 
 def video(visit):
-    """The overlay video of a visit's result, and the download."""
-    place = f"{gate.RESULTS[1:]}{visit.id}/{visit.result.id}"
+    """The overlay video of a visit's result."""
     return (
-        f'<video class="vas-video" src="{place}/{OVERLAY}" controls loop '
-        "muted autoplay playsinline></video>"
+        f'<video class="vas-video" src="{_place(visit, OVERLAY)}" controls '
+        "loop muted autoplay playsinline></video>"
     )
 
 
 def download(visit):
     """Links to the files of a visit's result."""
-    place = f"{gate.RESULTS[1:]}{visit.id}/{visit.result.id}"
-    return (
-        '<p class="vas-files">'
-        f'<a href="{place}/{ZIP}" download="{ZIP}">Download the masks</a>'
-        f'<a href="{place}/{OVERLAY}" download="{OVERLAY}">Download the '
-        "video</a></p>"
+    links = (
+        f'<a href="{_place(visit, file)}" download="{file}">Download {what}</a>'
+        for file, what in ((ZIP, "the masks"), (OVERLAY, "the video"))
     )
+    return f'<p class="vas-files">{"".join(links)}</p>'
+
+
+def _place(visit, file):
+    return f"{gate.RESULTS[1:]}{visit.id}/{visit.result.id}/{file}"
 
 
 def attention(words, maps, image):
@@ -175,27 +173,12 @@ def samples(drawn):
 
 
 def _picture(image, text):
-    data = cv2.imencode(".jpg", image[..., ::-1], _QUALITY)[1]
-    source = base64.b64encode(data.tobytes()).decode()
+    source = base64.b64encode(schema.encode_jpeg(image)).decode()
     return (
         f'<img src="data:image/jpeg;base64,{source}" '
         f'width="{image.shape[1]}" height="{image.shape[0]}" '
         f'alt="{html.escape(text, quote=True)}">'
     )
-
-
-def _enlarged(image):
-    """Small frames are enlarged, so that outlines are fine."""
-    times = VideoFile.width_for(image.shape[1]) // image.shape[1]
-    if times <= 1:
-        return image
-    size = [times * n for n in image.shape[1::-1]]
-    return cv2.resize(image, size, interpolation=cv2.INTER_CUBIC)
-
-
-def _enlarged_masks(masks):
-    times = VideoFile.width_for(masks.shape[2]) // masks.shape[2]
-    return masks.repeat(times, axis=1).repeat(times, axis=2)
 
 
 def _duration(seconds):

@@ -6,9 +6,8 @@ from typing import Any, NamedTuple
 import gradio as gr
 
 from keras_vas.errors import UserError
-from keras_vas.page import fragments, gate, segmenting
+from keras_vas.page import finding, fragments, gate
 from keras_vas.page.decoding import decode
-from keras_vas.prediction.result import THRESHOLD
 
 _CUT = {
     "seconds": "only the first {limits.seconds:g} s are used",
@@ -23,7 +22,7 @@ class Shown(NamedTuple):
     status: Any = None
     frame: Any = None
     slider: Any = None
-    text: Any = None
+    sentences: Any = None
     video: Any = None
     download: Any = None
     sentence: Any = None
@@ -52,7 +51,7 @@ class Handlers:
     """The page's events; each one answers with the parts of `Shown`.
 
     Args:
-        predictor: `prediction.Predictor`.
+        predictor: `predictor.Predictor`.
         visits: `Visits`.
         inbox: `Inbox`.
         samples: list of `samples.Sample`.
@@ -69,10 +68,10 @@ class Handlers:
         sent = event._data or {}
         if "ticket" not in sent:
             raise UserError(str(sent.get("problem", "No file was sent."))[:200])
-        visitor, ticket = request.request.scope[gate.VISITOR], sent["ticket"]
-        upload = self._inbox.take(visitor, ticket)
+        ticket = sent["ticket"]
+        upload = self._inbox.take(_visitor(request), ticket)
         visit = self._visit(request)
-        with segmenting.work(visit):
+        with finding.work(visit):
             try:
                 clip = decode(
                     upload.path, visit.new_folder(), upload.name, self._limits
@@ -89,9 +88,9 @@ class Handlers:
             raise UserError("There is no such sample.")
         sample = self._samples[int(number)]
         visit = self._visit(request)
-        with segmenting.work(visit):
+        with finding.work(visit):
             shown = self._opened(visit, sample.clip)
-        return shown._replace(text="\n".join(sample.sentences))
+        return shown._replace(sentences="\n".join(sample.sentences))
 
     def _opened(self, visit, clip):
         visit.show(clip)
@@ -111,8 +110,8 @@ class Handlers:
             slider=_slider(len(clip), number),
             video="",
             download="",
-            sentence=gr.update(choices=[], value=None, visible=False),
-            stage=gr.update(choices=[], value=None, visible=False),
+            sentence=_choice([]),
+            stage=_choice([]),
             words="",
         )
 
@@ -125,17 +124,19 @@ class Handlers:
 
     def _find(self, text, every, number, request):
         visit = self._current(request)
-        lines = segmenting.sentences(text, self._limits)
-        with segmenting.work(visit):
+        lines = finding.sentences(text, self._limits)
+        with finding.work(visit):
             clip, before = visit.clip, visit.result
             yield _updates(Shown(fragments.message("Looking …")))
-            for done in segmenting.segment(
-                self._predictor, visit, lines, every
-            ):
+            for done in finding.find(self._predictor, visit, lines, every):
                 last = done.last
-                masks = last.probabilities > THRESHOLD
                 picture = fragments.found_frame(
-                    clip, last.number, last.frame, lines, masks, last.scores
+                    clip,
+                    last.number,
+                    last.frame,
+                    lines,
+                    done.masks,
+                    last.scores,
                 )
                 yield _updates(Shown(fragments.progress(done), picture))
             result = visit.result
@@ -148,16 +149,12 @@ class Handlers:
             yield _updates(
                 Shown(
                     status=self._found(result, lines),
-                    frame=fragments.frame(clip, number, result.found, every),
+                    frame=fragments.frame(clip, number, result),
                     slider=_slider(len(clip), number),
                     video=fragments.video(visit),
                     download=fragments.download(visit),
-                    sentence=gr.update(
-                        choices=lines,
-                        value=lines[0],
-                        visible=len(lines) > 1,
-                    ),
-                    stage=gr.update(choices=[], value=None, visible=False),
+                    sentence=_choice(lines, lines[0]),
+                    stage=_choice([]),
                     words="",
                 )
             )
@@ -178,11 +175,7 @@ class Handlers:
         """Turns to another frame."""
         visit = self._current(request)
         number = _within(number, len(visit.clip))
-        result = visit.result
-        found, every = (
-            (None, 1) if result is None else (result.found, result.every)
-        )
-        return Shown(frame=fragments.frame(visit.clip, number, found, every))
+        return Shown(frame=fragments.frame(visit.clip, number, visit.result))
 
     @_reporting
     def attend(self, number, sentence, request: gr.Request):
@@ -193,7 +186,7 @@ class Handlers:
         queries = visit.result.found.queries
         sentence = sentence if sentence in queries else queries[0]
         number = _within(number, len(visit.clip))
-        with segmenting.work(visit):
+        with finding.work(visit):
             frames, place = visit.clip.around(number)
             maps = self._predictor.attention(frames, sentence, place)
             words = self._predictor.words(sentence)
@@ -209,9 +202,7 @@ class Handlers:
         own = sorted(stage for other, stage in maps if other == encoder)
         first = f"{encoder} encoder, stage {own[len(own) // 2]}"
         return Shown(
-            stage=gr.update(
-                choices=list(stages), value=first, visible=len(stages) > 1
-            ),
+            stage=_choice(list(stages), first),
             words=self._words(visit, first),
         )
 
@@ -233,16 +224,17 @@ class Handlers:
 
     def leave(self, request: gr.Request):
         """Ends the visit: the page was closed."""
-        visitor = request.request.scope[gate.VISITOR]
-        self._visits.end(visitor, request.session_hash)
+        self._visits.end(_visitor(request), request.session_hash)
 
     def _visit(self, request):
-        visitor = request.request.scope[gate.VISITOR]
-        return self._visits.open(visitor, request.session_hash)
+        return self._visits.open(_visitor(request), request.session_hash)
 
     def _current(self, request):
-        visitor = request.request.scope[gate.VISITOR]
-        return self._visits.current(visitor, request.session_hash)
+        return self._visits.current(_visitor(request), request.session_hash)
+
+
+def _visitor(request):
+    return request.request.scope[gate.VISITOR]
 
 
 def _slider(frames, number):
@@ -252,6 +244,10 @@ def _slider(frames, number):
         value=number,
         visible=frames > 1,
     )
+
+
+def _choice(choices, value=None):
+    return gr.update(choices=choices, value=value, visible=len(choices) > 1)
 
 
 def _within(number, frames):

@@ -3,8 +3,8 @@
 import gradio as gr
 
 from keras_vas.page import fragments, widgets
+from keras_vas.page.finding import EVERY
 from keras_vas.page.handlers import Handlers, Shown
-from keras_vas.page.segmenting import EVERY
 from keras_vas.page.style import CSS
 
 TITLE = "Find the actor"
@@ -29,14 +29,14 @@ def build(predictor, visits, inbox, samples, limits):
             with gr.Column(scale=2, min_width=300):
                 upload = widgets.drop_area(limits)
                 sample = widgets.sample_row(fragments.samples(samples))
-                text = gr.Textbox(
+                sentences = gr.Textbox(
                     label="Who are you looking for?",
                     info="One sentence a line; each gets its colour.",
                     placeholder="the dog running on the left",
                     lines=3,
                     max_lines=limits.sentences,
                     max_length=limits.sentences * (limits.letters + 1),
-                    elem_id="vas-text",
+                    elem_id="vas-sentences",
                 )
                 every = gr.Dropdown(
                     [(_distance(n), n) for n in EVERY],
@@ -84,7 +84,7 @@ def build(predictor, visits, inbox, samples, limits):
                 status=status,
                 frame=frame,
                 slider=slider,
-                text=text,
+                sentences=sentences,
                 video=video,
                 download=download,
                 sentence=sentence,
@@ -103,7 +103,7 @@ def build(predictor, visits, inbox, samples, limits):
         sample.select(on.take_sample, None, parts, **quick, **common)
         find.click(
             on.find,
-            [text, every, slider],
+            [sentences, every, slider],
             parts,
             show_progress="hidden",
             **thinking,

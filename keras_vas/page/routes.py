@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse, PlainTextResponse
 
 from keras_vas.errors import UserError
 from keras_vas.page import gate
-from keras_vas.page.segmenting import OVERLAY, ZIP
+from keras_vas.page.finding import OVERLAY, ZIP
 
 _TYPES = {OVERLAY: "video/mp4", ZIP: "application/zip"}
 

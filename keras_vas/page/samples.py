@@ -3,10 +3,7 @@
 import dataclasses
 import itertools
 
-import numpy as np
-
 from keras_vas.data.moving_actors import drawing
-from keras_vas.data.records import schema
 from keras_vas.page import stored_clip
 from keras_vas.page.stored_clip import StoredClip
 
@@ -14,7 +11,6 @@ NUMBER = 4
 _FPS = 12.0
 _SEED = 7
 _SIDE = 128
-_SHOWN_TIMES = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +28,6 @@ class Sample:
 
 def draw(folder, limits):
     """Draws the samples.
-
-    Every drawn frame is shown twice: that is the pace at which models that
-    were trained on such clips see them.
 
     Args:
         folder: `pathlib.Path` for their frames.
@@ -56,8 +49,7 @@ def draw(folder, limits):
 
 
 def _sample(clip, folder, name, limits):
-    frames = np.repeat(clip.frames, _SHOWN_TIMES, axis=0)
-    timed = ((i / _FPS, image) for i, image in enumerate(frames))
+    timed = ((i / _FPS, image) for i, image in enumerate(clip.video()))
     stored_clip.write(folder, timed, _FPS, limits)
     texts = tuple(sentence.text for sentence in clip.sentences[:2])
     return Sample(StoredClip(folder, name), texts)

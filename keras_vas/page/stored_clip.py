@@ -1,6 +1,6 @@
 """A video as numbered JPEG pictures in a folder: cheap to look at anywhere.
 
-    FOLDER/00001.jpg ...   the frames, quality 95, no chroma subsampling
+    FOLDER/00001.jpg ...   the frames, quality 95
     FOLDER/clip.json       {"fps", "times", "size", "source_size", "cut"}
 
 `size` and `source_size` are `[height, width]`; `cut` says what ended the
@@ -13,16 +13,11 @@ import pathlib
 import cv2
 import numpy as np
 
-from keras_vas.data.records.schema import CLIP_OFFSETS
+from keras_vas.data.records import schema
 from keras_vas.errors import UserError
 from keras_vas.video.reader import Video
 
-_JPEG = [
-    cv2.IMWRITE_JPEG_QUALITY,
-    95,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-    cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-]
+_JPEG_QUALITY = 95
 _INDEX = "clip.json"
 
 
@@ -45,9 +40,9 @@ def write(folder, frames, fps, limits):
         source_size = image.shape[:2]
         image = _shrunk(image, limits.side)
         size = image.shape[:2]
-        data = cv2.imencode(".jpg", image[..., ::-1], _JPEG)[1]
-        (folder / f"{len(times) + 1:05d}.jpg").write_bytes(data.tobytes())
-        stored += data.size
+        data = schema.encode_jpeg(image, _JPEG_QUALITY)
+        (folder / f"{len(times) + 1:05d}.jpg").write_bytes(data)
+        stored += len(data)
         times.append(seconds)
     index = {
         "fps": fps,
@@ -120,8 +115,7 @@ class StoredClip:
             raise UserError(
                 "This video is no longer here; choose one again."
             ) from error
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        return np.ascontiguousarray(image[..., ::-1])
+        return schema.decode_jpeg(data)
 
     def video(self):
         """The clip as `video.Video`, with its own time stamps."""
@@ -139,7 +133,7 @@ class StoredClip:
             uint8 `(time, height, width, 3)` and the number, counted from 1,
             that frame `number` has among them.
         """
-        first = max(1, number + CLIP_OFFSETS[0])
-        last = min(len(self), number + CLIP_OFFSETS[-1])
+        first = max(1, number + schema.CLIP_OFFSETS[0])
+        last = min(len(self), number + schema.CLIP_OFFSETS[-1])
         frames = [self.image(n) for n in range(first, last + 1)]
         return np.stack(frames), number - first + 1

@@ -22,13 +22,13 @@ def folder():
         `pathlib.Path`.
     """
     remove_leftovers()
-    path = pathlib.Path(tempfile.mkdtemp(prefix=_PREFIX)).resolve()
-    with open(path / _LOCK, "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        try:
+    with tempfile.TemporaryDirectory(
+        prefix=_PREFIX, ignore_cleanup_errors=True
+    ) as name:
+        path = pathlib.Path(name).resolve()
+        with open(path / _LOCK, "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield path
-        finally:
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def remove_leftovers():

@@ -21,7 +21,7 @@ class Visit:
         id: str that cannot be guessed.
         folder: as given.
         clip: `StoredClip` that is looked at, or `None`.
-        result: what was found in it, `segmenting.Result`, or `None`.
+        result: what was found in it, `finding.Result`, or `None`.
         maps: word attention last asked for, or `None`.
         closed: whether the visit has ended; work for it should end too.
         stopped: set it to end the work for the visit early.

@@ -80,17 +80,30 @@ def colours(number):
     ]
 
 
-def draw(image, masks, palette):
+def draw(image, masks, palette, width=None):
     """Tints a frame with several masks.
 
     Args:
         image: uint8 RGB `(height, width, 3)`.
         masks: bool `(queries, height, width)`.
         palette: an RGB tuple for each.
+        width: to which frame and masks are scaled before, in pixels; by
+            default they keep their size.
 
     Returns:
         uint8 `(height, width, 3)`.
     """
+    if width not in (None, image.shape[1]):
+        size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
+        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
+        image = cv2.resize(image, size, interpolation=way)
+        masks = [
+            cv2.resize(
+                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+            )
+            > 0
+            for x in masks
+        ]
     contour = max(1, round(image.shape[1] / _SHORT_VIDEO * 2))
     for mask, colour in zip(masks, palette, strict=True):
         if mask.any():

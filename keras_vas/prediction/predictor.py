@@ -14,10 +14,13 @@ import zipfile
 import keras
 import numpy as np
 
+from keras_vas import files
 from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
+from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import windows
-from keras_vas.prediction.result import THRESHOLD, Segmentation
+from keras_vas.prediction.options import Options
+from keras_vas.prediction.result import Segmentation
 from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
@@ -72,20 +75,13 @@ def load(path, which="best"):
         model, vocabulary, config = run_directory.load_run(path, which)
         calibration = presence_score.Calibration.load(path)
         return _predictor(model, vocabulary, config, calibration)
-    for folder in [path, *reversed(_versions(path))]:
+    for folder in [path, *reversed(files.version_folders(path))]:
         if (folder / "saved_model.pb").is_file():
             return Predictor(SavedModelSegmenter(folder))
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
         f"{path} {what}; name a run directory of train.py, or a .keras file "
         "or SavedModel of export.py"
-    )
-
-
-def _versions(path):
-    folders = path.iterdir() if path.is_dir() else []
-    return sorted(
-        (x for x in folders if x.name.isdigit()), key=lambda x: int(x.name)
     )
 
 
@@ -128,7 +124,7 @@ class Predictor:
     """Segments videos by sentences; made by `load`.
 
     Attributes:
-        model: the `CSTM`, `None` of a SavedModel.
+        model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel.
     """
 
@@ -151,7 +147,7 @@ class Predictor:
         *,
         threshold=THRESHOLD,
         keep_probabilities=False,
-        **arguments,
+        **options,
     ):
         """Segments a video; the whole result is kept, in compact form.
 
@@ -163,7 +159,7 @@ class Predictor:
             threshold: what a probability must exceed to belong to a mask.
             keep_probabilities: also keep float32 probabilities, 4 bytes a
                 pixel, frame and sentence.
-            **arguments: as `stream` takes them.
+            **options: as `stream` takes them.
 
         Returns:
             `Segmentation`.
@@ -176,35 +172,18 @@ class Predictor:
         result = Segmentation(
             video, queries, threshold, keep_probabilities=keep_probabilities
         )
-        for found in self.stream(video, queries, **arguments):
+        for found in self.stream(video, queries, **options):
             result.add(found)
         return result
 
-    def stream(
-        self,
-        video,
-        queries,
-        *,
-        every=1,
-        times=None,
-        smoothing=0.0,
-        compute_every=1,
-        batch_size=None,
-    ):
+    def stream(self, video, queries, **options):
         """Segments a video frame by frame, in memory that does not grow.
 
         Args:
             video: as for `segment`.
             queries: sentences, a list of str (or one str).
-            every: int; result for frames 1, 1 + every, and so on.
-            times: seconds, result for the frames shown then instead.
-            smoothing: share in [0, 1) that the smoothed probabilities of the
-                result before have in those of a frame; 0 for none.
-            compute_every: int; the network sees only the first of so many
-                results, and probabilities and scores between are
-                interpolated linearly. An approximation that saves time.
-            batch_size: clips that the network sees at a time; by default
-                chosen for its frame size.
+            **options: fields of `options.Options`: `every`, `times`,
+                `smoothing`, `compute_every`, `batch_size`.
 
         Returns:
             Iterator of `FrameResult`, in the order of time.
@@ -216,28 +195,20 @@ class Predictor:
                 out of range.
         """
         queries = _sentences(queries)
-        for name, value in (
-            ("every", every),
-            ("compute_every", compute_every),
-            ("batch_size", 1 if batch_size is None else batch_size),
-        ):
-            if value < 1:
-                raise UserError(f"{name}={value} must be 1 or more")
-        if not 0 <= smoothing < 1:
-            raise UserError(f"smoothing={smoothing:g} must be in [0, 1)")
-        if times is not None and not len(times):
-            raise UserError("times holds no time; give seconds")
+        options = Options(**options)
         targets = windows.windows(
             open_video(video),
             self._segmenter.shrink,
-            every=every,
-            times=times,
+            every=options.every,
+            times=options.times,
         )
         found = _interpolated(
-            self._computed(targets, queries, compute_every, batch_size)
+            self._computed(
+                targets, queries, options.compute_every, options.batch_size
+            )
         )
-        if smoothing:
-            found = _smoothed(found, smoothing)
+        if options.smoothing:
+            found = _smoothed(found, options.smoothing)
         return self._enlarged(found)
 
     def attention(self, video, query, number=1):

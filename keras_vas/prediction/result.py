@@ -1,13 +1,12 @@
 """What was found in a video, kept in compact form."""
 
 import numpy as np
+from pycocotools import mask as coco
 
 from keras_vas.errors import UserError
+from keras_vas.metrics import THRESHOLD
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.prediction import rle
 from keras_vas.prediction.result_folder import ResultFolder
-
-THRESHOLD = 0.5
 
 
 class Segmentation:
@@ -33,18 +32,19 @@ class Segmentation:
         self.numbers, self.times = [], []
         self.threshold = threshold
         self._video = video
-        self._size = (0, 0)
-        self._scores, self._counts = [], []
+        self._scores, self._run_lengths = [], []
         self._probabilities = [] if keep_probabilities else None
 
     def add(self, found):
         """Adds a `prediction.FrameResult`."""
-        self._size = found.frame.shape[:2]
         self.numbers.append(found.number)
         self.times.append(found.time_seconds)
         self._scores.append(found.scores)
-        self._counts.append(
-            [rle.encode(p > self.threshold) for p in found.probabilities]
+        self._run_lengths.append(
+            [
+                coco.encode(np.asfortranarray(p > self.threshold, np.uint8))
+                for p in found.probabilities
+            ]
         )
         if self._probabilities is not None:
             self._probabilities.append(found.probabilities)
@@ -55,9 +55,8 @@ class Segmentation:
 
     def mask(self, index):
         """Bool `(queries, height, width)`, the masks of one frame."""
-        return np.stack(
-            [rle.decode(x, *self._size) for x in self._counts[index]]
-        )
+        masks = [coco.decode(x) for x in self._run_lengths[index]]
+        return np.stack(masks).astype(bool)
 
     @property
     def masks(self):

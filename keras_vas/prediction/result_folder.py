@@ -21,11 +21,11 @@ import shutil
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.prediction import rle
 from keras_vas.video.writer import VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
@@ -114,7 +114,8 @@ class ResultFolder:
             data = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
             path = self._aside / "masks" / folder / f"{number:05d}.png"
             path.write_bytes(data.tobytes())
-        shown = self._shown(image, masks)
+        width = VideoFile.width_for(image.shape[1])
+        shown = draw(image, masks, self._palette, width)
         self._sheet.add(shown, f"{seconds:.2f} s")
         if self._slides is None:
             self._start = seconds if self._start is None else self._start
@@ -123,23 +124,6 @@ class ResultFolder:
             seconds = self.frames * self._slides
         self._overlay.add(np.concatenate([shown, self._strip]), seconds)
         self.frames += 1
-
-    def _shown(self, image, masks):
-        """The drawn frame, at the overlay's size."""
-        width = VideoFile.width_for(image.shape[1])
-        size = (width, max(1, round(image.shape[0] * width / image.shape[1])))
-        if size == image.shape[1::-1]:
-            return draw(image, masks, self._palette)
-        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-        masks = [
-            cv2.resize(
-                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-            )
-            > 0
-            for x in masks
-        ]
-        image = cv2.resize(image, size, interpolation=way)
-        return draw(image, masks, self._palette)
 
     def _begin(self, image):
         height, width = image.shape[:2]
@@ -174,10 +158,7 @@ class ResultFolder:
                 {
                     "query": i,
                     "score": round(float(score), 6),
-                    "segmentation": {
-                        "size": list(mask.shape),
-                        "counts": rle.encode(mask).decode(),
-                    },
+                    "segmentation": _run_lengths(mask),
                 }
                 for i, (mask, score) in enumerate(
                     zip(masks, scores, strict=True)
@@ -201,6 +182,11 @@ class ResultFolder:
             if old.is_dir():
                 shutil.rmtree(old)
             (self._aside / name).replace(old)
+
+
+def _run_lengths(mask):
+    encoded = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
 def check_directory(directory):

@@ -10,7 +10,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import transforms
+from keras_vas.data import frame_size, transforms
 from keras_vas.data.records import schema
 from keras_vas.errors import UserError
 from keras_vas.models.sentence_split import split_in_three
@@ -31,7 +31,7 @@ class _Letterbox:
     """
 
     def __init__(self, height, width):
-        transforms.check_size(height, width)
+        frame_size.check_size(height, width)
         self.height, self.width = height, width
         self._shrink = tf.function(
             lambda image: transforms.letterbox(image, height, width),
@@ -60,13 +60,13 @@ class _Letterbox:
 
 
 class KerasSegmenter(_Letterbox):
-    """A `CSTM`, asked in such a way that little is computed twice.
+    """A `SegmentationModel`, asked in such a way that little is computed twice.
 
     What depends on the clip alone is computed once a clip, what depends on
     the sentence alone once a sentence (see `models.sentence_split`).
 
     Args:
-        model: `CSTM`.
+        model: `SegmentationModel`.
         vocabulary: its `Vocabulary`.
         height: of the network's frames in pixels, a multiple of 32.
         width: likewise.

@@ -5,8 +5,8 @@ import tensorflow as tf
 
 from keras_vas.data import transforms
 from keras_vas.data.text.vocabulary import MAX_WORDS, tokenize
+from keras_vas.errors import UserError
 from keras_vas.models import variables
-from keras_vas.models.cstm.cstm import CSTM
 from keras_vas.runs import checkpoint
 
 _PREFIX = "attention_"
@@ -22,14 +22,20 @@ class WordAttention:
     """A copy of a model that also gives the maps of its CMAMs.
 
     Args:
-        model: `CSTM`.
+        model: `SegmentationModel`.
         vocabulary: its `Vocabulary`.
+
+    Raises:
+        UserError: the model has no such maps.
     """
 
     def __init__(self, model, vocabulary):
         self._vocabulary = vocabulary
-        self._model = CSTM.from_config(
-            {**model.get_config(), "attention_maps": True}
+        config = model.get_config()
+        if "attention_maps" not in config:
+            raise UserError(f"{model.name} has no attention maps of words")
+        self._model = type(model).from_config(
+            {**config, "attention_maps": True}
         )
         checkpoint.assign(
             variables.model_variables(self._model),

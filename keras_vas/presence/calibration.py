@@ -32,7 +32,7 @@ def calibrate(model, vocabulary, config, directory, *, height, width):
     aside, all of them, and the metrics are then too good.
 
     Args:
-        model: `CSTM` of the run.
+        model: `SegmentationModel` of the run.
         vocabulary: its `Vocabulary`.
         config: dict of the run's config.json.
         directory: folder with the records.
@@ -103,19 +103,17 @@ def _kind(actor):
 
 def _validation(directory, flags):
     index = records.read_index(directory, "train")
-    fraction = flags.get("validation_fraction", 0.0)
-    _, aside = training_split.set_aside_videos(
-        index, fraction, flags.get("seed", 0)
-    )
-    if aside is None or len(set(map(_video, aside.keys))) < MIN_VIDEOS:
+    _, aside = training_split.divide_as_run(index, flags)
+    if aside is None or len(set(aside.videos)) < MIN_VIDEOS:
         return index, "training videos"
     return aside, "validation videos"
 
 
 def _evidence(model, vocabulary, index, height, width):
     """Evidence, presence and half of every query, present and absent."""
+    video_of = index.videos
     videos = sorted(
-        {_video(key) for key in index.keys},
+        set(video_of),
         key=lambda video: hashlib.sha256(video.encode()).digest(),
     )
     if len(videos) < MIN_VIDEOS:
@@ -127,7 +125,7 @@ def _evidence(model, vocabulary, index, height, width):
     chosen = np.random.default_rng(0).permutation(len(index))[:MAX_RECORDS]
     parts = {False: [], True: []}
     for number in sorted(chosen):
-        parts[_video(index.keys[number]) in second].append(index.read(number))
+        parts[video_of[number] in second].append(index.read(number))
 
     @tf.function(
         input_signature=[
@@ -163,7 +161,3 @@ def _evidence(model, vocabulary, index, height, width):
             "--data with more videos"
         )
     return np.concatenate(evidence), np.array(present), np.array(halves)
-
-
-def _video(key):
-    return key.rsplit("/", 1)[0]

@@ -18,7 +18,6 @@ from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "keras_vas")
-_LEFTOVERS = (".last.", ".best.", ".config.", ".vocabulary.")
 FREE_FLAGS = frozenset(
     {"data", "workdir", "checkpoint_steps", "tensorboard", "skip_corrupt"}
 )
@@ -55,8 +54,8 @@ def load_run(run, which="best"):
         which: `"best"` or `"last"` checkpoint.
 
     Returns:
-        `(model, vocabulary, config)`: a `CSTM` without training-only heads,
-        its `Vocabulary`, and the dict of `RUN/config.json`.
+        `(model, vocabulary, config)`: a `SegmentationModel` without what only
+        training needs, its `Vocabulary`, and the dict of `RUN/config.json`.
 
     Raises:
         UserError: a file is missing, damaged, or of another architecture.
@@ -99,7 +98,7 @@ def is_run(run):
     others = [
         path
         for path in _entries(run)
-        if path.name != "vocabulary.txt" and not path.name.startswith(".")
+        if path.name != "vocabulary.txt" and not files.is_temporary(path.name)
     ]
     if others:
         raise UserError(
@@ -109,43 +108,47 @@ def is_run(run):
     return False
 
 
-def start(run, *, flags, model, data_manifest, vocabulary):
+def start(run, *, flags, architecture, model, data_manifest, words):
     """Writes `RUN/vocabulary.txt` and `RUN/config.json`.
 
     Args:
         run: run directory, missing or empty.
         flags: dict of flag name to value.
-        model: dict, `CSTM.get_config()` of the inference model.
+        architecture: name in `models.registry`.
+        model: dict, the model's `inference_config()`.
         data_manifest: dict, the manifest of the records.
-        vocabulary: `Vocabulary`.
+        words: list of str, the vocabulary in the order of its ids.
     """
     run = pathlib.Path(run)
     config = {
         "flags": flags,
+        "architecture": architecture,
         "model": model,
         "versions": _versions(),
         "data_manifest": data_manifest,
     }
-    vocabulary.save(run / "vocabulary.txt")
+    files.write_lines(run / "vocabulary.txt", words)
     with files.atomic_path(run / "config.json") as temporary:
         temporary.write_text(json.dumps(config, indent=1) + "\n")
 
 
-def check_same(run, *, flags, data_manifest):
+def check_same(run, *, flags, defaults, data_manifest):
     """Raises a UserError if `run` was started with something else.
 
     Args:
         run: run directory.
         flags: dict of flag name to value; `FREE_FLAGS` may differ.
+        defaults: dict of flag name to default, the value of those that the
+            run did not know yet.
         data_manifest: dict, the manifest of the records.
     """
     config = read_config(run)
-    before = config["flags"]
-    now = json.loads(json.dumps(flags))
+    before = {**defaults, **config["flags"]}
     changed = [
-        f"--{name}={_shown(now.get(name))} (was {_shown(before.get(name))})"
-        for name in sorted(before.keys() | now.keys())
-        if name not in FREE_FLAGS and before.get(name) != now.get(name)
+        f"--{name}={_shown(flags[name])} (was {_shown(before[name])})"
+        for name in sorted(flags)
+        if name not in FREE_FLAGS
+        and _shown(before[name]) != _shown(flags[name])
     ]
     if changed:
         raise UserError(
@@ -160,11 +163,9 @@ def check_same(run, *, flags, data_manifest):
 
 
 def remove_leftovers(run):
-    """Removes the unfinished files of a killed process."""
+    """Removes the unfinished files of a killed process; hold the lock."""
     for folder in (pathlib.Path(run), last_path(run).parent):
-        for path in _entries(folder):
-            if path.name.startswith(_LEFTOVERS):
-                path.unlink(missing_ok=True)
+        files.remove_leftovers(folder)
 
 
 def _entries(folder):
@@ -182,4 +183,4 @@ def _versions():
 
 
 def _shown(value):
-    return ",".join(map(str, value)) if isinstance(value, list) else value
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -15,16 +15,15 @@ import numpy as np
 from keras_vas.data.text import class_words
 from keras_vas.data.text.vocabulary import FIRST_WORD_ID
 from keras_vas.errors import UserError
-from keras_vas.models.cstm import part_names
 
 PERSON_DIRECTIONS = pathlib.Path(__file__).with_name("person_directions.npz")
 
 
-def assign(model, architecture, kernel, vocabulary):
-    """Gives the model's `ClassPrior` the words of a vocabulary.
+def assign(layer, architecture, kernel, vocabulary):
+    """Gives a `ClassPrior` the words of a vocabulary.
 
     Args:
-        model: `CSTM` with a `class_prior`.
+        layer: `layers.ClassPrior`.
         architecture: name of the spatial backbone.
         kernel: float array (channels, 1000), the head's weights.
         vocabulary: `Vocabulary`.
@@ -40,7 +39,6 @@ def assign(model, architecture, kernel, vocabulary):
             "--class_prior needs --spatial_weights with a head for the 1,000 "
             "classes of ImageNet, such as imagenet"
         )
-    layer = model.get_layer(part_names.CLASS_PRIOR)
     table = class_words.shipped()
     roles = np.zeros(len(vocabulary), np.float32)
     chosen, weights = [], []

@@ -2,28 +2,19 @@
 
 import keras
 
-from keras_vas.models.cstm import part_names
-
-FROZEN = {
-    "none": (),
-    "backbones": tuple(f"{encoder}backbone" for encoder in part_names.ENCODERS),
-    "encoders": (*part_names.ENCODERS, part_names.WORD_VECTORS),
-}
-
 
 def freeze(model, part):
     """Freezes a part of the model, batch statistics included.
 
     Args:
-        model: `CSTM`; its layers named `spatial_...` and `temporal_...`.
-        part: a key of `FROZEN`: `"none"`; `"backbones"`, what pretrained
+        model: `SegmentationModel`.
+        part: a key of its `parts`, such as `"backbones"`, what pretrained
             weights were loaded into, which leaves text encoders, CMAMs and
             decoder to train; or `"encoders"`, with the word vectors, which
             leaves the decoder.
     """
-    for layer in model.layers:
-        if layer.name.startswith(FROZEN[part]):
-            layer.trainable = False
+    for layer in model.layers_of(part):
+        layer.trainable = False
 
 
 def set_statistics_momentum(model, momentum):
@@ -33,7 +24,7 @@ def set_statistics_momentum(model, momentum):
     them behind the weights, and inference worse than training.
 
     Args:
-        model: `CSTM`, before its first training step.
+        model: `SegmentationModel`, before its first training step.
         momentum: float in [0, 1).
     """
     for layer in model._flatten_layers():

@@ -1,12 +1,97 @@
-"""What a training begins with."""
+"""What a training begins with: vocabulary, weights, and what stays frozen."""
 
 import numpy as np
 
+from keras_vas import weights
+from keras_vas.command_line import checked
 from keras_vas.errors import UserError
-from keras_vas.models.cstm.part_names import WORD_VECTORS
+from keras_vas.layers.class_prior import ClassPrior
+from keras_vas.models.segmentation_model import WORD_VECTORS
 from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
 from keras_vas.runs.run import best_path
+from keras_vas.training import class_prior, fine_tuning
+
+
+def choose_vocabulary(beginning, path, sentences):
+    """The vocabulary of the runs that weights come from, a file, or a new one.
+
+    Args:
+        beginning: `settings.Beginning`.
+        path: vocabulary.txt of tfrecords/build_vocabulary.py, or `None`.
+        sentences: list of str, the training sentences.
+
+    Returns:
+        `Vocabulary`. What is odd about the sentences is printed.
+
+    Raises:
+        UserError: there is no such file, two sources differ, or words would
+            keep random vectors.
+    """
+    from keras_vas.data.text.vocabulary import Vocabulary, sentence_warnings
+
+    sources = {
+        run: run_directory.load_vocabulary(run) for run in beginning.runs
+    }
+    initialised = bool(sources) or bool(beginning.word_vectors)
+    if path:
+        sources[path] = Vocabulary.load(path)
+    known = Vocabulary.build(sentences)
+    (first, vocabulary), *others = sources.items() or [(None, known)]
+    for other, theirs in others:
+        if theirs.words != vocabulary.words:
+            raise UserError(
+                f"{other} has another vocabulary than {first}; all must be "
+                "trained with the same words"
+            )
+    for line in sentence_warnings(sentences, vocabulary):
+        print(line)
+    unseen = set(vocabulary.words) - set(known.words)
+    if unseen and not initialised:
+        raise UserError(
+            f"{len(unseen)} words of {path} are in no training sentence and "
+            "would keep random vectors; give --word_vectors"
+        )
+    return vocabulary
+
+
+def initialise(model, beginning, vocabulary, sentences, seed):
+    """Gives a model the weights that it begins with, and freezes parts.
+
+    Args:
+        model: `SegmentationModel`.
+        beginning: `settings.Beginning`.
+        vocabulary: `Vocabulary` of the model.
+        sentences: list of str, the training sentences.
+        seed: int, of the lesson in names.
+
+    Raises:
+        UserError: a source is missing, damaged or of another architecture,
+            or the model has no such part.
+    """
+    if beginning.word_vectors:
+        _assign_word_vectors(model, beginning.word_vectors, vocabulary)
+    for encoder in ("spatial", "temporal"):
+        head = _assign_pretrained(model, beginning, encoder)
+        if encoder == "spatial" and not beginning.init_run:
+            _assign_class_prior(model, head, vocabulary)
+        names = beginning.source("names", encoder)
+        if names:
+            _teach_names(
+                model, encoder, head, names, vocabulary, sentences, seed
+            )
+    if beginning.init_run:
+        assign_model(model, beginning.init_run)
+    assign_encoders(
+        model,
+        {
+            encoder: run
+            for encoder in ("spatial", "temporal")
+            if (run := beginning.source("run", encoder))
+        },
+    )
+    fine_tuning.freeze(model, beginning.freeze)
 
 
 def assign_model(model, run):
@@ -19,7 +104,7 @@ def assign_backbone(model, encoder, run):
     """Gives `model` the backbone of a run, without text encoder and CMAMs.
 
     Args:
-        model: a `CSTM` with the encoder.
+        model: `SegmentationModel` with the encoder.
         encoder: `"spatial"` or `"temporal"`.
         run: a directory with `checkpoints/best.npz`.
 
@@ -29,10 +114,10 @@ def assign_backbone(model, encoder, run):
     Raises:
         UserError: the run's backbone has another architecture or width.
     """
-    prefix = f"{encoder}_backbone"
-    variables = _within(model_variables(model), prefix)
+    prefixes = model.parts[f"{encoder}_backbone"]
+    variables = _within(model_variables(model), prefixes)
     arrays, _ = checkpoint.load(best_path(run))
-    checkpoint.assign(variables, _within(arrays, prefix), best_path(run))
+    checkpoint.assign(variables, _within(arrays, prefixes), best_path(run))
     return len(variables)
 
 
@@ -40,25 +125,25 @@ def assign_encoders(model, runs):
     """Gives `model` the encoders that other runs have trained.
 
     Args:
-        model: a `CSTM` with the encoders named in `runs`.
-        runs: dict of layer prefix (`"spatial_"`, `"temporal_"`) to run
-            directory. Taken are its best checkpoint's variables of layers so
-            named, and its word vectors, which must agree between the runs.
+        model: `SegmentationModel` with the encoders named in `runs`.
+        runs: dict of encoder (`"spatial"`, `"temporal"`) to run directory.
+            Taken are its best checkpoint's variables of that part, and its
+            word vectors, which must agree between the runs.
 
     Raises:
         UserError: a run's encoder has another architecture, or the word
             vectors of two runs differ.
     """
     variables = model_variables(model)
-    words = {p: v for p, v in variables.items() if p.startswith(WORD_VECTORS)}
+    words = _within(variables, (WORD_VECTORS,))
     found = {}
-    for prefix, run in runs.items():
-        path = best_path(run)
+    for encoder, run in runs.items():
+        path, prefixes = best_path(run), model.parts[encoder]
         arrays, _ = checkpoint.load(path)
         checkpoint.assign(
-            _within(variables, prefix), _within(arrays, prefix), path
+            _within(variables, prefixes), _within(arrays, prefixes), path
         )
-        vectors = _within(arrays, WORD_VECTORS)
+        vectors = _within(arrays, (WORD_VECTORS,))
         checkpoint.assign(words, vectors, path)
         for other, theirs in found.items():
             if any(not np.array_equal(vectors[k], theirs[k]) for k in vectors):
@@ -70,5 +155,74 @@ def assign_encoders(model, runs):
         found[run] = vectors
 
 
-def _within(mapping, prefix):
-    return {k: v for k, v in mapping.items() if k.startswith(prefix)}
+def _assign_word_vectors(model, path, vocabulary):
+    # Brings TensorFlow in, which training on JAX does without.
+    from keras_vas.data.text import word_vectors
+
+    layer = model.get_layer(WORD_VECTORS)
+    vectors, missing = word_vectors.load(path, vocabulary, layer.output_dim)
+    layer.set_weights([vectors])
+    print(
+        f"{path} lacks {len(missing)} of {len(vocabulary.words)} words"
+        + (f": {', '.join(missing[:10])} ..." if missing else "")
+    )
+
+
+def _assign_pretrained(model, beginning, encoder):
+    """Gives a backbone its weights; returns the head that came along."""
+    what = beginning.source("weights", encoder)
+    if not what:
+        return None
+    part = f"{encoder}_backbone"
+    if part not in model.parts or not model.layers_of(part):
+        raise UserError(
+            f"--{encoder}_weights needs a {encoder} encoder; this model has "
+            "none"
+        )
+    if best_path(what).is_file():
+        count = assign_backbone(model, encoder, what)
+        print(f"{encoder} encoder: {count} arrays of {what}")
+        return None
+    found = weights.load(what, model.get_config()[part])
+    weights.assign(model, part, found)
+    print(f"{encoder} encoder: {len(found.trunk)} arrays of {found.source}")
+    return found.arrays.get("head/kernel")
+
+
+def _assign_class_prior(model, head, vocabulary):
+    layers = [x for x in model.layers if isinstance(x, ClassPrior)]
+    if layers:
+        count = class_prior.assign(
+            layers[0], model.get_config()["spatial_backbone"], head, vocabulary
+        )
+        print(f"class prior: {count} words have a direction")
+
+
+def _teach_names(model, encoder, head, names, vocabulary, sentences, seed):
+    # Brings TensorFlow in, which training on JAX does without.
+    from keras_vas.training import name_lesson
+
+    if head is None:
+        raise UserError(
+            f"--{encoder}_names needs --{encoder}_weights with a head, whose "
+            "classes they name, such as imagenet or kinetics400"
+        )
+    classes = head.shape[-1]
+    known, right = checked(
+        name_lesson.teach,
+        model,
+        encoder,
+        head,
+        name_lesson.read_names(names, classes),
+        vocabulary,
+        sentences,
+        seed,
+    )
+    print(
+        f"{encoder} names: {known} of {classes} classes have a name of known "
+        f"words; {100 * right:.0f} % of these are told apart by it"
+    )
+
+
+def _within(mapping, prefixes):
+    return {k: v for k, v in mapping.items() if k.startswith(prefixes)}

@@ -20,7 +20,6 @@ import pathlib
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_vas.data.text.vocabulary import (
     FIRST_WORD_ID,
@@ -29,10 +28,7 @@ from keras_vas.data.text.vocabulary import (
     UNKNOWN_ID,
 )
 from keras_vas.errors import UserError
-from keras_vas.layers.sentence_mean import SentenceMean
-from keras_vas.models.cstm import part_names
 
-STAGE = 5
 _STEPS = 900
 _BATCH = 64
 _SHARPNESS = 6.0
@@ -81,7 +77,7 @@ def teach(model, encoder, kernel, names, vocabulary, sentences, seed):
     """Teaches a text encoder and the gate of stage 5 the names of classes.
 
     Args:
-        model: `CSTM` with a CMAM in stage 5 and its word vectors in place.
+        model: `SegmentationModel` with a gate and its word vectors in place.
         encoder: `"spatial"` or `"temporal"`.
         kernel: the head's weights, `(channels, classes)`.
         names: list of tuples of names, one of each class.
@@ -177,17 +173,12 @@ def _padded(ids):
 
 def _lesson(model, encoder, directions):
     """Sentences to the classes' logits, made of the model's own layers."""
-    tokens = keras.Input((MAX_WORDS,), dtype="int32")
-    mask = ops.not_equal(tokens, PADDING_ID)
-    vectors = model.get_layer(part_names.WORD_VECTORS)(tokens)
-    vectors = keras.layers.GaussianNoise(_NOISE)(vectors)
-    words = model.get_layer(f"{encoder}_text_gru")(vectors, mask=mask)
-    words = ops.tanh(model.get_layer(f"{encoder}_text_norm")(words))
-    cmam = model.get_layer(f"{encoder}_cmam_{STAGE}")
-    gate = ops.sigmoid(cmam.gate_linear(SentenceMean()(words, mask))) - 0.5
+    tokens_to_gate = model.sentence_gate(encoder, MAX_WORDS, _NOISE)
     channels, classes = directions.shape
-    gate = keras.layers.ActivityRegularization(l2=_RESTRAINT / channels)(gate)
+    gate = keras.layers.ActivityRegularization(l2=_RESTRAINT / channels)(
+        tokens_to_gate.output
+    )
     head = keras.layers.Dense(classes, use_bias=False, trainable=False)
     logits = head(gate)
     head.set_weights([_SHARPNESS * directions])
-    return keras.Model(tokens, logits)
+    return keras.Model(tokens_to_gate.input, logits)

@@ -21,7 +21,7 @@ class Panel:
         width: likewise.
 
     Call arguments:
-        model: `CSTM`.
+        model: `SegmentationModel`.
 
     Returns:
         uint8 picture (height, width, 3), a row a sample.

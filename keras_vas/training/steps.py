@@ -22,11 +22,10 @@ class DistributedSteps:
     Args:
         strategy: `tf.distribute.Strategy` under whose scope model and
             optimizer were made.
-        model: `CSTM`; all its `mask_logits...` outputs are trained.
+        model: `SegmentationModel`; all its `mask_logits...` are trained.
         optimizer: `Adam` over the model's trainable variables.
         batch_size: global batch size.
-        loss: `kind` of `losses.segmentation_loss`.
-        positive_weight: see `losses.segmentation_loss`.
+        objective: `settings.Objective`.
         sentences_per_clip: how many sentences each clip of a training batch
             has; what needs no sentence is computed once for them all.
     """
@@ -38,8 +37,7 @@ class DistributedSteps:
         optimizer,
         *,
         batch_size,
-        loss,
-        positive_weight,
+        objective,
         sentences_per_clip=1,
     ):
         self.strategy = strategy
@@ -49,8 +47,7 @@ class DistributedSteps:
             self._clip_model, self._sentence_model = sentence_split.split(model)
         self.optimizer = optimizer
         self.batch_size = batch_size
-        self.loss = loss
-        self.positive_weight = positive_weight
+        self.objective = objective
         self.train = tf.function(self._train, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
 
@@ -119,8 +116,8 @@ class DistributedSteps:
         return segmentation_loss(
             outputs,
             batch["mask"],
-            kind=self.loss,
-            positive_weight=self.positive_weight,
+            kind=self.objective.loss,
+            positive_weight=self.objective.positive_weight,
         )
 
     def _table(self, outputs, batch, losses, weight):

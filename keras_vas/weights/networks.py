@@ -56,8 +56,3 @@ def variables(model, prefix=PREFIX):
         for variable in model.weights
         if variable.path.startswith(f"{prefix}_")
     }
-
-
-def own_name(layer_name):
-    """The name of a layer of `build` without the prefix."""
-    return layer_name.removeprefix(f"{PREFIX}_")

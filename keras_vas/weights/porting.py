@@ -13,13 +13,7 @@ import numpy as np
 
 from keras_vas import files
 from keras_vas.errors import UserError
-from keras_vas.weights import (
-    containers,
-    graph_pairs,
-    names,
-    networks,
-    stock_networks,
-)
+from keras_vas.weights import containers, names, networks, stock_networks
 
 _METADATA = "keras_vas_weights"
 
@@ -67,37 +61,33 @@ def read(source, architecture):
         UserError: it is not there, damaged, or of another architecture.
     """
     container = containers.read(source)
-    if container.form == "h5" and _needs_keras(container, architecture):
-        stock = stock_networks.load(architecture, source)
-        container = dataclasses.replace(
-            container,
-            arrays=stock_networks.arrays(stock),
-            graph=graph_pairs.graph_of(stock),
-        )
-    shapes = networks.shapes(architecture)
-    if _METADATA not in container.arrays:
-        arrays = names.rename(container, architecture, shapes)
-        return Weights(
-            architecture,
-            arrays,
-            container.source,
-            container.form,
-            container.sha256,
-        )
-    told = json.loads(str(container.arrays[_METADATA]))
-    if told["architecture"] != architecture:
-        raise UserError(
-            f"{container.source} holds weights of {told['architecture']}, "
-            f"not of {architecture}"
-        )
-    arrays = {k: v for k, v in container.arrays.items() if k != _METADATA}
-    arrays = names.check(
-        dataclasses.replace(container, arrays=arrays), architecture, shapes
-    )
-    return Weights(arrays=arrays, **told)
+    arrays = container.arrays
+    told = arrays.pop(_METADATA, None)
+    if told is not None:
+        told = json.loads(str(told))
+        if told["architecture"] != architecture:
+            raise UserError(
+                f"{source} holds weights of {told['architecture']}, not of "
+                f"{architecture}"
+            )
+        own = {name: name for name in arrays}
+    else:
+        if container.form == "h5" and _needs_keras(arrays, architecture):
+            arrays = stock_networks.arrays(
+                stock_networks.load(architecture, source)
+            )
+        told = {
+            "architecture": architecture,
+            "source": container.source,
+            "form": container.form,
+            "sha256": container.sha256,
+        }
+        own = names.own_names(arrays, architecture)
+    told["arrays"] = names.fit(arrays, own, architecture, source)
+    return Weights(**told)
 
 
-def _needs_keras(container, architecture):
+def _needs_keras(arrays, architecture):
     """Whether an HDF5 file does not say of which layer its arrays are.
 
     It names layers by numbers, as of Inception V3, or by their class, as a
@@ -105,7 +95,7 @@ def _needs_keras(container, architecture):
     """
     return architecture in stock_networks.ARCHITECTURES and (
         architecture == "inception_v3"
-        or any(name.startswith("layers/") for name in container.arrays)
+        or any(name.startswith("layers/") for name in arrays)
     )
 
 

@@ -1,5 +1,6 @@
 """Shows that ported weights do in our networks what they did in their own."""
 
+import itertools
 import pathlib
 
 import cv2
@@ -8,12 +9,11 @@ import numpy as np
 import scipy.special
 
 from keras_vas.errors import UserError
+from keras_vas.video.reader import open_video
 from keras_vas.weights import cache as cache_folder
 from keras_vas.weights import (
     containers,
     downloads,
-    graph_pairs,
-    inception_names,
     names,
     networks,
     porting,
@@ -54,22 +54,15 @@ def stage_differences(weights, frames):
     """
     architecture = weights.architecture
     stock = stock_networks.build(architecture)
-    pairs = {layer.name: layer.name for layer in stock.layers}
-    if architecture == "inception_v3":
-        pairs = inception_names.pair(graph_pairs.graph_of(stock))
-    _give(stock, pairs, weights)
+    _give(stock, weights)
     if architecture == "inception_v3":
         stock = stock_networks.same_padded(stock)
     ours = networks.build(architecture, pixels=True)
     porting.assign(ours, networks.PREFIX, weights)
-
-    origins = {own: theirs for theirs, own in pairs.items()}
-    made = graph_pairs.makers(ours)
-    ends = [origins[networks.own_name(made[id(x)])] for x in ours.outputs]
-    stages = keras.Model(
-        stock.input, [stock.get_layer(end).output for end in ends]
+    expected = _run(
+        stock_networks.stages(stock, architecture),
+        stock_networks.preprocess(architecture, frames),
     )
-    expected = _run(stages, stock_networks.preprocess(architecture, frames))
     found = _run(ours, frames)
     return [
         float(np.abs(a - b).max() / np.abs(b).max())
@@ -77,8 +70,8 @@ def stage_differences(weights, frames):
     ]
 
 
-def _give(stock, pairs, weights):
-    """Gives the stock network its weights; `pairs` as in `graph_pairs`."""
+def _give(stock, weights):
+    """Gives the stock network its weights."""
     file = pathlib.Path(weights.source)
     if (weights.architecture, weights.form) == ("inception_v3", "h5") and (
         file.is_file() and containers.sha256(file) == weights.sha256
@@ -87,9 +80,12 @@ def _give(stock, pairs, weights):
         values = loaded.get_weights()[: len(stock.weights)]
         stock.set_weights(values)
         return
+    layers = {layer.name: layer.name for layer in stock.layers}
+    if weights.architecture == "inception_v3":
+        layers = names.inception_layers(layers)
     for layer in stock.layers:
         for variable in layer.variables:
-            name = f"{pairs[layer.name]}/{variable.name}"
+            name = f"{layers[layer.name]}/{variable.name}"
             variable.assign(weights.arrays[name])
 
 
@@ -149,23 +145,21 @@ def read_frames(path, count):
     Raises:
         UserError: it cannot be read, or is shorter.
     """
-    video = cv2.VideoCapture(str(path))
-    frames = []
-    while len(frames) < count:
-        found, frame = video.read()
-        if not found:
-            raise UserError(
-                f"{path} has {len(frames)} frames that can be read instead of "
-                f"{count}; name another clip"
-            )
-        side = min(frame.shape[:2])
-        top, left = ((full - side) // 2 for full in frame.shape[:2])
-        square = frame[top : top + side, left : left + side, ::-1]
-        frames.append(
-            cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    video = itertools.islice(open_video(path), count)
+    frames = [_square(frame.image) for frame in video]
+    if len(frames) < count:
+        raise UserError(
+            f"{path} has {len(frames)} frames that can be read instead of "
+            f"{count}; name another clip"
         )
-    video.release()
     return np.stack(frames)
+
+
+def _square(image):
+    side = min(image.shape[:2])
+    top, left = ((full - side) // 2 for full in image.shape[:2])
+    square = image[top : top + side, left : left + side]
+    return cv2.resize(square, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
 
 
 def verify(weights, clip=None, expect=None, cache=None):

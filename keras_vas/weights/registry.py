@@ -65,10 +65,6 @@ REGISTRY = {
             Source("hub", "https://tfhub.dev/deepmind/i3d-kinetics-400/1"),
             Source(
                 "hand",
-                "rgb_imagenet_and_kinetics .h5 of keras-kinetics-i3d on GitHub",
-            ),
-            Source(
-                "hand",
                 "i3d_rgb_kinetics400.npz, the arrays of the first",
                 sha256="7d2af4a4de723893e7118bb88223c3b4"
                 "9fc2eec6d1b4670e3d9d864faac8a6fa",
@@ -91,21 +87,6 @@ REGISTRY = {
         ),
         origin="keras.applications: ILSVRC 2012",
         licence="Apache-2.0",
-        preprocessing="RGB in [-1, 1]",
-        proof="five stages equal to keras.applications, padded SAME",
-    ),
-    "inception_v3_nsfwjs": Pretrained(
-        architecture="inception_v3",
-        sources=(
-            Source(
-                "hand",
-                "folder of the Inception V3 in the npm package nsfwjs",
-                sha256="8a457f3fdec7db18b16e44323454db0e"
-                "aeb8f314eda0046b2e293e58a5bfabf4",
-            ),
-        ),
-        origin="nsfwjs: ImageNet to Mixed_6c, fine-tuned after; 8 bits",
-        licence="MIT",
         preprocessing="RGB in [-1, 1]",
         proof="five stages equal to keras.applications, padded SAME",
     ),

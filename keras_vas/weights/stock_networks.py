@@ -18,12 +18,34 @@ _NETWORKS = {
 }
 ARCHITECTURES = tuple(_NETWORKS)
 _TOPS = {"predictions", "dense"}
+_RESNET_STAGES = (
+    "conv1_relu",
+    "conv2_block3_out",
+    "conv3_block4_out",
+    "conv4_block6_out",
+    "conv5_block3_out",
+)
 
 
 def build(architecture):
     """The stock network without its top, for frames of any size."""
     make, _ = _NETWORKS[architecture]
     return make(weights=None, include_top=False, input_shape=(None, None, 3))
+
+
+def stages(model, architecture):
+    """A stock network that gives the list of its five stages instead."""
+    if architecture == "resnet50":
+        ends = [model.get_layer(name).output for name in _RESNET_STAGES]
+    else:
+        pools = [
+            layer
+            for layer in model.layers
+            if isinstance(layer, keras.layers.MaxPooling2D)
+        ]
+        ends = [pool.input for pool in pools[:2]]
+        ends += [model.get_layer(f"mixed{i}").output for i in (2, 7, 10)]
+    return keras.Model(model.input, ends)
 
 
 def preprocess(architecture, frames):

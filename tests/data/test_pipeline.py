@@ -137,8 +137,9 @@ def test_every_sample_equals_its_record(index, vocabulary):
         )
         asked = frame.queries[query]
         mask = frame.actors[asked.actor].mask[..., None]
+        fitted = transforms.fit_mask(mask, HEIGHT, WIDTH)
         np.testing.assert_array_equal(
-            row["mask"], transforms.letterbox_mask(mask, HEIGHT, WIDTH)
+            row["mask"], transforms.pad(fitted[None], HEIGHT, WIDTH)[0]
         )
         assert row["mask"].sum() > 20
         np.testing.assert_array_equal(

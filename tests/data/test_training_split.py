@@ -84,16 +84,22 @@ def test_run_directory_recognises_itself_and_other_folders(tmp_path):
     run = tmp_path / "run"
     assert not run_directory.is_run(run)
     run.mkdir()
-    (run / ".config.x.json").write_text("left over")
+    left = run / ".config.keras_vas-abcdefgh.json"
+    left.write_text("left over")
     assert not run_directory.is_run(run)
+    (run / ".config.mine.json").write_text("mine")
+    with pytest.raises(UserError, match=r"holds .config.mine.json"):
+        run_directory.is_run(run)
+    (run / ".config.mine.json").unlink()
     manifest = {"splits": {"train": {"samples": 3}}}
     flags = {"seed": 1, "cmam_stages": ["4", "5"], "data": "here"}
     run_directory.start(
         run,
         flags=flags,
+        architecture="cstm",
         model={},
         data_manifest=manifest,
-        vocabulary=Vocabulary(["cat"]),
+        words=["cat"],
     )
     assert run_directory.is_run(run)
     run_directory.remove_leftovers(run)
@@ -102,14 +108,25 @@ def test_run_directory_recognises_itself_and_other_folders(tmp_path):
         "vocabulary.txt",
     ]
     moved = {**flags, "data": "there"}
-    run_directory.check_same(run, flags=moved, data_manifest=manifest)
+    run_directory.check_same(
+        run, flags=moved, defaults={}, data_manifest=manifest
+    )
     changed = {**flags, "cmam_stages": [], "seed": 2}
     with pytest.raises(
         UserError, match=r"--cmam_stages= \(was 4,5\), --seed=2 \(was 1\)"
     ):
-        run_directory.check_same(run, flags=changed, data_manifest=manifest)
+        run_directory.check_same(
+            run, flags=changed, defaults={}, data_manifest=manifest
+        )
     with pytest.raises(UserError, match="other records"):
-        run_directory.check_same(run, flags=flags, data_manifest={})
+        run_directory.check_same(
+            run, flags=flags, defaults={}, data_manifest={}
+        )
+    newer = {**flags, "cmam_stages": [4, 5], "model": "cstm"}
+    same = {"defaults": {"model": "cstm"}, "data_manifest": manifest}
+    run_directory.check_same(run, flags=newer, **same)
+    with pytest.raises(UserError, match=r"--model=other \(was cstm\)"):
+        run_directory.check_same(run, flags={**newer, "model": "other"}, **same)
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="is a file"):
         run_directory.is_run(tmp_path / "file")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vas.data import transforms
+from keras_vas.data import frame_size, transforms
 
 
 def both(function, *values):
@@ -103,8 +103,13 @@ def test_letterbox_knows_its_static_shape_and_takes_dynamic_sizes():
     assert fixed.shape == (2, 8, 32, 64, 3)
 
 
+def letterboxed(mask, height, width):
+    fitted = transforms.fit_mask(mask, height, width)
+    return transforms.pad(fitted[None], height, width)[0]
+
+
 @pytest.mark.parametrize(("h", "w", "height", "width"), SIZES)
-def test_letterbox_mask_is_true_where_half_of_a_cell_is(h, w, height, width):
+def test_a_fitted_mask_is_true_where_half_of_a_cell_is(h, w, height, width):
     mask = np.random.default_rng(w).random((h, w, 1)) < 0.5
     new_h, new_w, top, left = content_of(h, w, height, width)
 
@@ -116,7 +121,7 @@ def test_letterbox_mask_is_true_where_half_of_a_cell_is(h, w, height, width):
         return np.maximum(overlap, 0) * new / old
 
     coverage = cover(h, new_h) @ mask[..., 0] @ cover(w, new_w).T
-    result = both(lambda m: transforms.letterbox_mask(m, height, width), mask)
+    result = both(lambda m: letterboxed(m, height, width), mask)
     assert result.dtype == np.float32
     assert result.shape == (height, width, 1)
     content = result[top : top + new_h, left : left + new_w, 0]
@@ -126,7 +131,7 @@ def test_letterbox_mask_is_true_where_half_of_a_cell_is(h, w, height, width):
     assert result.sum() == content.sum()
 
     stored = mask.astype(np.uint8) * 255
-    same = transforms.letterbox_mask(stored, height, width)
+    same = letterboxed(stored, height, width)
     np.testing.assert_array_equal(same, result)
 
 
@@ -134,7 +139,7 @@ def test_mask_and_frames_share_their_geometry():
     picture = np.zeros((1, 90, 121, 1), np.float32)
     picture[0, 20:60, 30:90] = 1
     soft = transforms.letterbox(picture, 64, 64)[0]
-    mask = transforms.letterbox_mask(picture[0], 64, 64)
+    mask = letterboxed(picture[0], 64, 64)
     np.testing.assert_allclose(soft, mask, atol=0.76)
     assert abs(float(tf.reduce_sum(soft - mask))) < 30
 
@@ -300,14 +305,14 @@ def test_word_dropout():
 
 
 def test_check_size():
-    transforms.check_size(320, 96)
+    frame_size.check_size(320, 96)
     with pytest.raises(ValueError, match=r"width 192 or 224\..*width=200") as e:
-        transforms.check_size(320, 200)
+        frame_size.check_size(320, 200)
     assert "height 3" not in str(e.value)
     with pytest.raises(ValueError, match="height 32, width 32 or 64"):
-        transforms.check_size(0, 33)
+        frame_size.check_size(0, 33)
     with pytest.raises(ValueError, match=r"height 32 or 64, width 32\."):
-        transforms.check_size(50, 5)
+        frame_size.check_size(50, 5)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ import cv2
 import numpy as np
 
 SECONDS = 240
+SENTENCE = "the bright square"
+SIZE = (64, 128)
 
 
 class Server:
@@ -175,7 +177,7 @@ def wait_for(ask, seconds=SECONDS):
     raise AssertionError("waited in vain")
 
 
-def write_video(path, frames=6, size=(64, 128), fps=10.0):
+def write_video(path, frames, size=SIZE, fps=10.0):
     """Writes a video of a bright square that moves over a dark slope."""
     height, width = size
     slope = np.linspace(20, 90, width).astype(np.uint8)

@@ -1,7 +1,6 @@
 """Files as publishers of weights write them, made from numbers that tell."""
 
 import io
-import json
 import pickle
 import tarfile
 
@@ -122,15 +121,6 @@ def hub_name(block, branch, letter, size, variable):
     return f"RGB/inception_i3d/{layer}/{part}/{variable}"
 
 
-def keras_i3d_name(block, branch, letter, size, variable):
-    """Names of the project keras-kinetics-i3d."""
-    kind = "conv" if variable in ("kernel", "bias") else "bn"
-    if block == "head":
-        return f"Conv3d_6a_1x1_conv/{variable}"
-    middle = "" if branch is None else f"{branch}{letter}_"
-    return f"Conv3d_{block}_{middle}{size}_{kind}/{variable}"
-
-
 def with_batch_axes(arrays, endings):
     """The arrays; those so named with four axes of length 1 in front."""
     return {
@@ -195,55 +185,3 @@ def write_hub_module(folder, arrays):
         )
         builder.save()
     (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
-
-
-def write_tfjs(folder, layers, arrays, shards=2):
-    """A network of TensorFlow.js, quantised to 8 bits.
-
-    Args:
-        folder: where to.
-        layers: list of `(name, class, names of the inputs)`.
-        arrays: dict of `layer/variable` to array.
-        shards: number of files for the weights.
-
-    Returns:
-        Dict of name to the array that the file stands for.
-    """
-    folder.mkdir(exist_ok=True)
-    weights, data, meant = [], b"", {}
-    for name, array in arrays.items():
-        least = float(array.min())
-        scale = (float(array.max()) - least) / 255 or 1.0
-        coded = np.round((array - least) / scale).astype(np.uint8)
-        meant[name] = (coded * scale + least).astype(np.float32)
-        data += coded.tobytes()
-        weights.append(
-            {
-                "name": name,
-                "shape": list(array.shape),
-                "dtype": "float32",
-                "quantization": {
-                    "min": least, "scale": scale, "dtype": "uint8"
-                },
-            }
-        )  # fmt: skip
-    names = [f"group1-shard{i}of{shards}" for i in range(1, shards + 1)]
-    cuts = np.linspace(0, len(data), shards + 1).astype(int)
-    for name, start, end in zip(names, cuts[:-1], cuts[1:], strict=True):
-        (folder / name).write_bytes(data[start:end])
-    config = [
-        {
-            "name": name,
-            "class_name": kind,
-            "inbound_nodes": [[[x, 0, 0, {}] for x in inputs]]
-            if inputs
-            else [],
-        }
-        for name, kind, inputs in layers
-    ]
-    model = {
-        "modelTopology": {"model_config": {"config": {"layers": config}}},
-        "weightsManifest": [{"paths": names, "weights": weights}],
-    }
-    (folder / "model.json").write_text(json.dumps(model))
-    return meant

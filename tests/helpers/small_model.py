@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.training import distribution, fine_tuning
+from keras_vas.training import distribution, settings
 from keras_vas.training import optimizer as optimization
 from keras_vas.training import trainer as training_loop
+from keras_vas.training.learning_rate import LearningRate
 from keras_vas.training.steps import DistributedSteps
 
 BATCH = 4
@@ -90,10 +91,12 @@ def trainer(
     with strategy.scope():
         network = model(synchronized=replicas > 1)
         if frozen:
-            fine_tuning.freeze(network, "encoders")
+            for layer in network.layers:
+                if layer.name.startswith(("spatial_", "word_embedding")):
+                    layer.trainable = False
         optimizer = optimization.Adam(
             network.trainable_variables,
-            optimization.LearningRate(0.003, "step", 4, 2),
+            LearningRate(0.003, "step", 4, 2),
             clip_norm=0.5,
             weight_decay=0.01,
             ema=0.5,
@@ -104,8 +107,7 @@ def trainer(
             network,
             optimizer,
             batch_size=BATCH,
-            loss="bce_dice",
-            positive_weight=1.5,
+            objective=settings.Objective("bce_dice"),
         )
     return training_loop.Trainer(
         steps,

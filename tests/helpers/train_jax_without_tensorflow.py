@@ -1,7 +1,6 @@
-"""Runs benchmarks/train_jax.py where TensorFlow cannot be imported."""
+"""Trains on JAX where TensorFlow cannot be imported."""
 
 import os
-import pathlib
 import runpy
 import sys
 
@@ -11,6 +10,4 @@ os.environ["KERAS_BACKEND"] = "jax"
 import plain_backbones  # noqa: E402
 
 plain_backbones.register()
-benchmarks = pathlib.Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.insert(0, str(benchmarks))
-runpy.run_path(str(benchmarks / "train_jax.py"), run_name="__main__")
+runpy.run_module("keras_vas.training.on_jax.train", run_name="__main__")

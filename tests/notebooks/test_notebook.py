@@ -12,6 +12,7 @@ import keras
 import nbclient
 import nbformat
 import numpy as np
+import patience
 import pytest
 import tensorflow as tf
 
@@ -105,7 +106,7 @@ def run_once(path, clip, tmp_path_factory):
             patch.delenv(f"KERAS_VAS_RUN_{name}", raising=False)
         nbclient.NotebookClient(
             notebook,
-            timeout=600,
+            timeout=patience.SECONDS,
             kernel_name="python3",
             resources={"metadata": {"path": str(path.parent)}},
         ).execute()

@@ -36,9 +36,10 @@ def make_run(run, words="abc", vectors=None, **config):
     run_directory.start(
         run,
         flags={},
-        model={**model.get_config(), "deep_supervision": False},
+        architecture="cstm",
+        model=model.inference_config(),
         data_manifest={},
-        vocabulary=vocabulary,
+        words=vocabulary.words,
     )
     checkpoint.save(
         run_directory.best_path(run),
@@ -175,7 +176,7 @@ def test_encoders_of_two_runs(runs):
     joint = CSTM(vocabulary_size=5, **NARROW)
     before = checkpoint.read(model_variables(joint))
     initialisation.assign_encoders(
-        joint, {"spatial_": spatial_run, "temporal_": temporal_run}
+        joint, {"spatial": spatial_run, "temporal": temporal_run}
     )
     after = checkpoint.read(model_variables(joint))
     sources = {
@@ -203,5 +204,5 @@ def test_word_vectors_must_agree(runs, tmp_path):
     joint = CSTM(vocabulary_size=5, **NARROW)
     with pytest.raises(UserError, match=r"word vectors of .* differ"):
         initialisation.assign_encoders(
-            joint, {"spatial_": spatial_run, "temporal_": tmp_path}
+            joint, {"spatial": spatial_run, "temporal": tmp_path}
         )

@@ -1,6 +1,8 @@
 """build_moving_actors.py: run as a user runs it, and read back."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -10,21 +12,27 @@ import pytest
 from keras_vas.data import records
 from keras_vas.data.moving_actors import drawing
 from keras_vas.data.records import schema
+from keras_vas.video.reader import open_video
 
 SMALL = ("--train_clips=12", "--test_clips=5", "--height=64", "--width=96")
 
 
 def build(repository, output, *options):
+    return run(repository, "tfrecords/build_moving_actors.py", output, options)
+
+
+def run(repository, program, output, options):
     return subprocess.run(
         [
             sys.executable,
-            str(repository / "tfrecords" / "build_moving_actors.py"),
+            *program.split(),
             f"--output={output}",
             *options,
         ],
         capture_output=True,
         text=True,
         cwd=repository,
+        env=os.environ | {"PYTHONPATH": str(repository)},
         check=False,
     )
 
@@ -122,3 +130,71 @@ def test_output_that_is_a_file_is_one_line(repository, tmp_path):
     assert str(output) in result.stderr
     assert "Traceback" not in result.stderr
     assert output.read_text() == "mine"
+
+
+def edit(path, old, new):
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_records_are_made_anew_when_their_bytes_would_change_and_only_then(
+    repository, tmp_path
+):
+    for name in ("keras_vas", "tfrecords"):
+        shutil.copytree(
+            repository / name,
+            tmp_path / name,
+            ignore=shutil.ignore_patterns("__pycache__"),
+        )
+    output = tmp_path / "records"
+    data = tmp_path / "keras_vas" / "data"
+    schema_file = data / "records" / "schema.py"
+
+    def digests():
+        done = build(tmp_path, output, *SMALL, "--workers=1")
+        assert done.returncode == 0, done.stderr
+        manifest = json.loads((output / "manifest.json").read_text())
+        return {
+            shard["name"]: (shard["sha256"], (output / shard["name"]).stat())
+            for split in manifest["splits"].values()
+            for shard in split["shards"]
+        }
+
+    first = digests()
+    assert len(first) == 10
+    for path in (data / "transforms.py", data / "records" / "reader.py"):
+        path.write_text(path.read_text() + "\n_OTHER = 1  # an edit\n")
+    edit(schema_file, "def video_of(", "# a comment\n\n\ndef video_of(")
+    edit(schema_file, "An actor of one frame.", "One actor of a frame.")
+    assert digests() == first
+    edit(schema_file, "JPEG_QUALITY = 92", "JPEG_QUALITY = 91")
+    second = digests()
+    assert second.keys() == first.keys()
+    assert all(second[name][0] != first[name][0] for name in first)
+    edit(
+        data / "moving_actors" / "drawing.py",
+        "SMALLEST_SIDE = 64",
+        "SMALLEST_SIDE = 63",
+    )
+    third = digests()
+    for name, (digest, status) in third.items():
+        assert digest == second[name][0]
+        assert status.st_mtime_ns != second[name][1].st_mtime_ns
+
+
+def test_a_clip_is_drawn_as_pictures(repository, tmp_path):
+    program = "-m keras_vas.data.moving_actors"
+    options = ("--clip=2", "--size=96")
+    done = run(repository, program, tmp_path / "clip", options)
+    assert done.returncode == 0, done.stderr
+    clip = drawing.draw_clip(0, "test", 2, height=96, width=96)
+    for sentence in clip.sentences:
+        assert f"  {sentence.text}\n" in done.stdout
+    frames = list(open_video(tmp_path / "clip"))
+    assert len(frames) == 16
+    for i, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.image, clip.frames[i // 2])
+    done = run(repository, program, tmp_path / "clip", options)
+    assert done.returncode == 1
+    assert "is not empty; name a new --output" in done.stderr

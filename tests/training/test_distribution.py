@@ -8,6 +8,7 @@ import sys
 
 import keras
 import numpy as np
+import patience
 import pytest
 
 from keras_vas import CSTM
@@ -34,7 +35,7 @@ def start(repository, run, devices, cluster=None, index=0):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=240)
+    output, errors = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0, errors[-3000:]
     return json.loads(output.splitlines()[-1])
 

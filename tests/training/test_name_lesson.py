@@ -9,7 +9,7 @@ from keras_vas import CSTM
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.models import variables
-from keras_vas.models.cstm import part_names
+from keras_vas.models.segmentation_model import WORD_VECTORS
 from keras_vas.runs import checkpoint
 from keras_vas.training import name_lesson
 
@@ -32,7 +32,7 @@ def taught():
     )
     random = np.random.default_rng(0)
     vectors = random.normal(size=(len(vocabulary), 16)).astype("float32")
-    model.get_layer(part_names.WORD_VECTORS).set_weights([vectors])
+    model.get_layer(WORD_VECTORS).set_weights([vectors])
     kernel = random.normal(size=(CHANNELS, len(NAMES))).astype("float32")
     before = checkpoint.read(variables.model_variables(model))
     told = name_lesson.teach(

@@ -6,7 +6,9 @@ import pytest
 import tensorflow as tf
 
 from keras_vas import CSTM
-from keras_vas.training.optimizer import Adam, LearningRate
+from keras_vas.training import settings
+from keras_vas.training.learning_rate import LearningRate
+from keras_vas.training.optimizer import Adam
 from keras_vas.training.steps import DistributedSteps
 
 
@@ -134,8 +136,7 @@ def test_sentences_that_share_a_clip_train_alike():
                 clip_norm=1.0,
             ),
             batch_size=6,
-            loss="bce",
-            positive_weight=1.5,
+            objective=settings.Objective("bce"),
             sentences_per_clip=sentences,
         )
         clips = frames if sentences == 2 else frames.repeat(2, axis=0)

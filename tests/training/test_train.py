@@ -8,6 +8,7 @@ import sys
 import time
 
 import numpy as np
+import patience
 import pytest
 import small_records
 
@@ -86,14 +87,14 @@ def start(repository, flagfile, data):
 
 
 def finish(process):
-    output, errors = process.communicate(timeout=400)
+    output, errors = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 0, errors[-3000:]
     return output
 
 
 def error_of(process):
     """The one error line of a program that fails."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=patience.SECONDS)
     assert process.returncode == 1, output + errors[-2000:]
     assert "Traceback" not in errors
     lines = [line for line in errors.splitlines() if line.startswith("error: ")]
@@ -104,7 +105,7 @@ def error_of(process):
 def kill_after(process, run, step):
     """Kills the process when its last checkpoint has reached a step."""
     path = run_directory.last_path(run)
-    until = time.monotonic() + 300
+    until = time.monotonic() + patience.SECONDS
     while time.monotonic() < until:
         assert process.poll() is None, process.communicate()[1][-3000:]
         if path.is_file() and checkpoint.load_metadata(path)["step"] >= step:
@@ -168,17 +169,3 @@ def test_bad_input_is_one_line(start, tmp_path):
         assert what in error_of(process)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert (foreign / "thesis.txt").read_text() == "mine"
-
-
-@pytest.mark.parametrize("stage", ["spatial", "temporal", "joint"])
-def test_flagfiles_hold_flags_of_train(repository, stage):
-    lines = (repository / "configs" / f"cstm_{stage}.flags").read_text()
-    source = (repository / "train.py").read_text()
-    names = [
-        line[2:].split("=")[0].removeprefix("no")
-        for line in lines.splitlines()
-        if line.startswith("--")
-    ]
-    assert len(names) > 5
-    for name in names:
-        assert f'"{name}"' in source, name

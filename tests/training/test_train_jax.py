@@ -19,6 +19,7 @@ from keras_vas.data.training_split import sentences
 from keras_vas.errors import UserError
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
+from keras_vas.training.on_jax import pack_clips
 from keras_vas.training.on_jax.clip_pack import ClipPack
 
 SIZE = {"height": 32, "width": 32}
@@ -42,22 +43,13 @@ def words(index):
 
 
 @pytest.fixture(scope="module")
-def program(repository):
-    sys.path.insert(0, str(repository / "benchmarks"))
-    import pack_clips
-
-    yield pack_clips
-    sys.path.remove(str(repository / "benchmarks"))
-
-
-@pytest.fixture(scope="module")
-def packs(program, index, words, tmp_path_factory):
+def packs(index, words, tmp_path_factory):
     """Files of five clips to train on and two to choose by."""
     folder = tmp_path_factory.mktemp("packs")
     vectors = np.random.default_rng(0).normal(size=(len(words), 4))
     for name, part in (("train", range(5)), ("validation", range(5, 7))):
         chosen = index.subset(np.array(part))
-        pack = program.pack(chosen, words, vectors.astype("float32"), **SIZE)
+        pack = pack_clips.pack(chosen, words, vectors.astype("float32"), **SIZE)
         pack.save(folder / f"{name}.npz")
     return folder
 
@@ -105,8 +97,8 @@ def plain(monkeypatch):
     )
 
 
-def test_a_pack_holds_the_samples_of_the_pipeline(program, index, words):
-    pack = program.pack(index, words, np.zeros((0, 0), "float32"), **SIZE)
+def test_a_pack_holds_the_samples_of_the_pipeline(index, words):
+    pack = pack_clips.pack(index, words, np.zeros((0, 0), "float32"), **SIZE)
     assert len(pack) == index.num_samples
     assert len(pack.frames) == len(index) < len(pack)
     assert pack.words.tolist() == list(words.words)
@@ -122,8 +114,8 @@ def test_a_pack_holds_the_samples_of_the_pipeline(program, index, words):
     assert checked == len(pack)
 
 
-def test_a_pack_with_augmentation_holds_every_pass(program, index, words):
-    pack = program.pack(
+def test_a_pack_with_augmentation_holds_every_pass(index, words):
+    pack = pack_clips.pack(
         index,
         words,
         np.zeros((0, 0), "float32"),

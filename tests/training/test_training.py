@@ -12,11 +12,11 @@ from keras_vas import CSTM
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.models import variables
-from keras_vas.models.cstm import part_names
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
-from keras_vas.training import distribution, fine_tuning, optimizer
+from keras_vas.training import distribution, fine_tuning, optimizer, settings
 from keras_vas.training import trainer as training_loop
+from keras_vas.training.learning_rate import LearningRate
 from keras_vas.training.steps import DistributedSteps
 from keras_vas.training.totals import Totals
 
@@ -119,7 +119,10 @@ def test_freezing_cstm_leaves_the_decoder():
         layer
         for layer in model._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization)
-        and any(v.path.startswith(part_names.ENCODERS) for v in layer.variables)
+        and any(
+            v.path.startswith(("spatial_", "temporal_"))
+            for v in layer.variables
+        )
     ]
     assert len(encoder) > 150
     assert not any(layer.trainable for layer in encoder)
@@ -224,14 +227,13 @@ def test_cstm_learns_eight_samples_by_heart(tmp_path):
     with strategy.scope():
         model = CSTM(**config, deep_supervision=True)
         fine_tuning.set_statistics_momentum(model, 0.9)
-        rate = optimizer.LearningRate(4e-3, "cosine", 150, 1, 10)
+        rate = LearningRate(4e-3, "cosine", 150, 1, 10)
         steps = DistributedSteps(
             strategy,
             model,
             optimizer.Adam(model.trainable_variables, rate, clip_norm=1.0),
             batch_size=8,
-            loss="bce_dice",
-            positive_weight=1.5,
+            objective=settings.Objective("bce_dice"),
         )
     trainer = training_loop.Trainer(
         steps,

@@ -10,6 +10,7 @@ import pytest
 
 from keras_vas import CSTM, weights
 from keras_vas.errors import UserError
+from keras_vas.training import initialisation, settings
 from keras_vas.weights import __main__ as program
 from keras_vas.weights import cache, networks, porting, registry
 
@@ -47,9 +48,9 @@ def write_sdist(path, flax):
 
 
 def write_keras_h5(path, flax):
-    arrays = published.i3d(published.keras_i3d_name)
-    published.write_h5(path / "rgb.h5", arrays)
-    return path / "rgb.h5"
+    arrays = {"layer/kernel": flax["params|Conv3d_1a_7x7|Conv_0|kernel"]}
+    published.write_h5(path / "layers.h5", arrays)
+    return path / "layers.h5"
 
 
 def write_hub_module(path, flax):
@@ -69,10 +70,9 @@ def write_hub_module(path, flax):
     [
         (write_flax_npz, "npz"),
         (write_sdist, "sdist"),
-        (write_keras_h5, "h5"),
         (write_hub_module, "hub"),
     ],
-    ids=["npz", "sdist", "h5", "hub"],
+    ids=["npz", "sdist", "hub"],
 )
 def test_every_form_of_i3d_gives_the_same_arrays(
     write, form, tmp_path, flax, i3d
@@ -191,21 +191,6 @@ def test_assign_changes_the_backbone_and_nothing_else(tmp_path, flax, i3d):
         np.testing.assert_array_equal(variable.numpy(), before[variable.path])
 
 
-@pytest.fixture
-def train(repository, monkeypatch):
-    """The program train.py with flags to be parsed by the test."""
-    monkeypatch.syspath_prepend(str(repository))
-    import train
-
-    yield train
-    train.FLAGS.unparse_flags()
-    for flag in (
-        "encoders", "init_run", "temporal_weights", "spatial_weights",
-        "temporal_names", "spatial_names", "cmam_stages",
-    ):  # fmt: skip
-        train.FLAGS[flag].unparse()
-
-
 def small_model():
     return CSTM(
         encoders="temporal", decoder_channels=8, key_channels=8,
@@ -213,12 +198,12 @@ def small_model():
     )  # fmt: skip
 
 
-def test_train_takes_the_weights_that_its_flag_names(train, tmp_path, flax):
-    path = write_flax_npz(tmp_path, flax)
-    needed = ["train.py", "--data=d", "--workdir=w", "--encoders=temporal"]
-    train.FLAGS([*needed, f"--temporal_weights={path}"])
+def test_training_takes_the_weights_that_are_named(tmp_path, flax):
     model = small_model()
-    train._assign_pretrained(model)
+    beginning = settings.Beginning(
+        temporal_weights=str(write_flax_npz(tmp_path, flax))
+    )
+    initialisation.initialise(model, beginning, None, None, 0)
     kernel = model.get_layer("temporal_backbone_Conv3d_2c_3x3_conv").kernel
     np.testing.assert_array_equal(
         kernel.numpy(), flax["params|Conv3d_2c_3x3|Conv_0|kernel"]
@@ -226,33 +211,33 @@ def test_train_takes_the_weights_that_its_flag_names(train, tmp_path, flax):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("begin", "message"),
     [
-        (["--temporal_weights=kinetics400", "--init_run=r"], "both say where"),
-        (["--spatial_weights=imagenet"], "needs a spatial encoder"),
-        (["--temporal_weights=imagenet"], "names for it: i3d_kinetics400"),
+        ({"spatial_weights": "imagenet"}, "needs a spatial encoder"),
+        ({"temporal_weights": "imagenet"}, "names for it: i3d_kinetics400"),
+        ({"temporal_names": "f"}, "needs --temporal_weights with a head"),
     ],
 )
-def test_train_refuses_weights_without_a_place(train, words, message):
-    needed = ["train.py", "--data=d", "--workdir=w", "--encoders=temporal"]
-    train.FLAGS([*needed, *words])
+def test_training_refuses_weights_without_a_place(begin, message):
     with pytest.raises(UserError, match=message):
-        train._assign_pretrained(None)
+        initialisation.initialise(
+            small_model(), settings.Beginning(**begin), None, [], 0
+        )
 
 
-@pytest.mark.parametrize(
-    ("words", "heads", "message"),
-    [
-        ([], {}, "needs --temporal_weights with a head"),
-        ([], {"temporal": None}, "needs --temporal_weights with a head"),
-        (["--cmam_stages=3,4"], {"temporal": 1}, "needs a CMAM in stage 5"),
-    ],
-)
-def test_train_refuses_names_of_nothing(train, words, heads, message):
-    needed = ["train.py", "--data=d", "--workdir=w", "--temporal_names=f"]
-    train.FLAGS([*needed, *words])
-    with pytest.raises(UserError, match=message):
-        train._teach_names(None, heads, None, None)
+def test_a_part_has_one_source():
+    for one, other in (
+        ("init_run", "temporal_weights"),
+        ("init_run", "spatial_run"),
+        ("temporal_run", "temporal_weights"),
+    ):
+        with pytest.raises(ValueError, match=f"--{one} and --{other} both"):
+            settings.Beginning(**{one: "a", other: "b"})
+
+
+def test_names_need_a_gate_to_learn_them():
+    with pytest.raises(ValueError, match="give --cmam_stages with 5"):
+        small_model().sentence_gate("temporal", 20, 0.1)
 
 
 def test_narrow_backbone_is_refused_in_one_line(tmp_path, flax):

@@ -4,12 +4,11 @@ import dataclasses
 
 import keras
 import numpy as np
-import published_weights as published
 import pytest
 
 from keras_vas import weights
 from keras_vas.errors import UserError
-from keras_vas.weights import graph_pairs, networks, porting, proofs, tfjs
+from keras_vas.weights import networks, porting, proofs
 
 
 def stock(architecture):
@@ -131,61 +130,6 @@ def test_resnet_in_the_file_of_a_whole_keras_model(tmp_path):
             )
 
 
-def test_tfjs_network_is_ported_by_its_graph(tmp_path, frames):
-    model = stock("inception_v3")
-    scramble = np.random.default_rng(3).permutation(len(model.layers))
-    names = {
-        layer.name: f"layer_{number}"
-        for layer, number in zip(model.layers, scramble, strict=True)
-    }
-    makers = {id(layer.output): layer.name for layer in model.layers}
-    layers = [
-        (
-            names[layer.name],
-            type(layer).__name__,
-            []
-            if isinstance(layer, keras.layers.InputLayer)
-            else [
-                names[makers[id(tensor)]]
-                for tensor in keras.tree.flatten(layer.input)
-            ],
-        )
-        for layer in model.layers
-    ]
-    last = names[model.layers[-1].name]
-    layers += [("other", "Dense", [last])]
-    arrays = {
-        f"{names[layer.name]}/{variable.name}": variable.numpy()
-        for layer in model.layers
-        for variable in layer.variables
-    }
-    rng = np.random.default_rng(4)
-    order = rng.permutation(list(arrays))
-    meant = published.write_tfjs(
-        tmp_path / "network",
-        [layers[i] for i in rng.permutation(len(layers))],
-        {name: arrays[name] for name in order}
-        | {"other/kernel": np.ones((4, 2)), "other/bias": np.ones(2)},
-    )
-    ported = porting.read(tmp_path / "network", "inception_v3")
-    assert len(ported.arrays) == len(arrays) == 376
-    for layer in model.layers:
-        for variable in layer.variables:
-            variable.assign(meant[f"{names[layer.name]}/{variable.name}"])
-    assert_stages_equal(ported, same_padded(model), frames)
-
-
-def test_network_with_a_layer_of_another_kind_is_refused():
-    ours = {"in": ("InputLayer", ()), "a": ("Conv2D", ("in",))}
-    theirs = {"x": ("InputLayer", ()), "y": ("Dense", ("x",))}
-    ours, theirs = (
-        {name: graph_pairs.Node(*node) for name, node in graph.items()}
-        for graph in (ours, theirs)
-    )
-    with pytest.raises(UserError, match=r"y is a Dense.*a a Conv2D"):
-        graph_pairs.pair(theirs, "y", ours, "a")
-
-
 def test_i3d_plays_cricket(shared_dir):
     ported = weights.load(
         shared_dir / "weights" / "i3d_rgb_kinetics400.npz", "i3d"
@@ -251,29 +195,3 @@ def test_resnet_names_what_is_in_real_clips(shared_dir):
         number in CLASSES[x] for x, number in zip(seen, found, strict=True)
     ]
     assert np.mean(right) >= 0.75, dict(zip(seen, found, strict=True))
-
-
-def test_quantised_inception_by_the_numbers_of_its_layers(shared_dir, frames):
-    """Its layers are numbered in the order in which Keras makes them."""
-    folder = shared_dir / "weights" / "inception_v3_nsfwjs_uint8"
-    ported = weights.load(folder, "inception_v3")
-    arrays, _, _ = tfjs.read(folder)
-    model = stock("inception_v3")
-
-    def number(layer):
-        digits = layer.name.rpartition("_")[2]
-        return int(digits) if digits.isdigit() else 0
-
-    for kind, prefix in (
-        (keras.layers.Conv2D, "conv2d"),
-        (keras.layers.BatchNormalization, "batch_normalization"),
-    ):
-        made = sorted(
-            (layer for layer in model.layers if isinstance(layer, kind)),
-            key=number,
-        )
-        assert len(made) == 94
-        for rank, layer in enumerate(made, 1):
-            for variable in layer.variables:
-                variable.assign(arrays[f"{prefix}_{rank}/{variable.name}"])
-    assert_stages_equal(ported, same_padded(model), frames)

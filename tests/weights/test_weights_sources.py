@@ -1,4 +1,4 @@
-"""Downloads that fail, pickles that are programs, TensorFlow.js in pieces."""
+"""Downloads that fail, and pickles that are programs."""
 
 import functools
 import hashlib
@@ -17,7 +17,6 @@ from keras_vas.weights import (
     fetching,
     pickled_arrays,
     porting,
-    tfjs,
 )
 from keras_vas.weights.registry import Pretrained, Source
 
@@ -260,53 +259,3 @@ def test_cut_pickles_are_refused():
     for length in range(0, len(data) - 1, 7):
         with pytest.raises(UserError, match="a file is refused"):
             pickled_arrays.read(data[:length], "a file")
-
-
-@pytest.fixture
-def network(tmp_path):
-    """A network of TensorFlow.js of two layers, and what it means."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        "one/kernel": rng.normal(size=(3, 3, 2, 4)),
-        "one/bias": np.zeros(4),
-        "two/kernel": rng.normal(size=(4, 5)),
-    }
-    layers = [("in", "InputLayer", []), ("one", "Conv2D", ["in"]),
-              ("two", "Dense", ["one"])]  # fmt: skip
-    folder = tmp_path / "network"
-    return folder, published.write_tfjs(folder, layers, arrays, shards=3)
-
-
-def test_tfjs_numbers_are_scaled_and_shifted(network):
-    folder, meant = network
-    arrays, graph, sha256 = tfjs.read(folder)
-    assert arrays.keys() == meant.keys()
-    for name, array in meant.items():
-        np.testing.assert_array_equal(arrays[name], array)
-    assert graph["two"].inputs == ("one",)
-    names = [f"group1-shard{i}of3" for i in (1, 2, 3)]
-    joined = b"".join((folder / name).read_bytes() for name in names)
-    assert sha256 == digest(joined)
-    for name in names:
-        (folder / name).unlink()
-    (folder / "weights.bin").write_bytes(joined)
-    again, _, _ = tfjs.read(folder)
-    np.testing.assert_array_equal(again["two/kernel"], meant["two/kernel"])
-
-
-def test_tfjs_in_pieces_is_refused(network):
-    folder, _ = network
-    last = folder / "group1-shard3of3"
-    whole = last.read_bytes()
-    last.write_bytes(whole[:-1])
-    with pytest.raises(UserError, match="95 bytes instead of the 96"):
-        tfjs.read(folder)
-    last.write_bytes(whole + b"x")
-    with pytest.raises(UserError, match="97 bytes instead of the 96"):
-        tfjs.read(folder)
-    last.unlink()
-    with pytest.raises(UserError, match="lacks group1-shard3of3"):
-        tfjs.read(folder)
-    (folder / "model.json").write_text('{"format": "graph-model"}')
-    with pytest.raises(UserError, match=r"no network of TensorFlow\.js"):
-        tfjs.read(folder)

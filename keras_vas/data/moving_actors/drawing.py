@@ -115,6 +115,15 @@ class Clip:
     sentences: tuple
     groups: tuple
 
+    def video(self):
+        """uint8 `(16, height, width, 3)`: every frame twice.
+
+        A model sees every second frame of a video, and so it sees these as
+        it did in training.
+        """
+        shown = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
+        return np.repeat(self.frames, shown, axis=0)
+
 
 def draw_clip(seed, split, index, *, height=96, width=96):
     """Draws one clip; the same arguments give the same bytes.

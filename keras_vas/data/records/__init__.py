@@ -16,5 +16,5 @@ from keras_vas.data.records.reader import read_index as read_index
 from keras_vas.data.records.reader import read_manifest as read_manifest
 from keras_vas.data.records.reader import verify as verify
 from keras_vas.data.records.shard import Conversion as Conversion
-from keras_vas.data.records.writer import default_workers as default_workers
+from keras_vas.data.records.workers import default_workers as default_workers
 from keras_vas.data.records.writer import write_dataset as write_dataset

@@ -1,17 +1,22 @@
-"""The bytes of a `tf.train.Example`, written and read without TensorFlow.
+"""The bytes of a `tf.train.Example`, written and read without TensorFlow."""
 
-Converters run one process per core; TensorFlow would cost each of them half
-a gigabyte and three seconds before its first frame. The message is small:
+from google.protobuf.message import DecodeError
 
-    Example     { Features features = 1; }
-    Features    { map<string, Feature> feature = 1; }
-    Feature     { oneof { BytesList bytes_list = 1; Int64List int64_list = 3; }}
-    BytesList   { repeated bytes value = 1; }
-    Int64List   { repeated int64 value = 1 [packed]; }
-"""
+from keras_vas.data.records import messages
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_UINT64 = (1 << 64) - 1
+_Example = messages.define(
+    {
+        "Example": {"features": (1, "Features")},
+        "Features": {"feature": (1, ["Entry"])},
+        "Entry": {"key": (1, "string"), "value": (2, "Feature")},
+        "Feature": {
+            "bytes_list": (1, "BytesList"),
+            "int64_list": (3, "Int64List"),
+        },
+        "BytesList": {"value": (1, ["bytes"])},
+        "Int64List": {"value": (1, ["int64"])},
+    }
+)["Example"]
 
 
 def encode_example(features):
@@ -25,18 +30,15 @@ def encode_example(features):
         `bytes`; the fields stand in the order of the dict, so that equal
         dicts give equal bytes.
     """
-    entries = []
+    example = _Example()
     for name, values in features.items():
-        if not values:
-            feature = b""
-        elif isinstance(values[0], bytes):
-            feature = _field(1, b"".join(_field(1, v) for v in values))
-        else:
-            packed = b"".join(_varint(v & _UINT64) for v in values)
-            feature = _field(3, _field(1, packed))
-        entry = _field(1, name.encode()) + _field(2, feature)
-        entries.append(_field(1, entry))
-    return _field(1, b"".join(entries))
+        feature = example.features.feature.add(key=name).value
+        feature.SetInParent()
+        if values and isinstance(values[0], bytes):
+            feature.bytes_list.value.extend(values)
+        elif values:
+            feature.int64_list.value.extend(values)
+    return example.SerializeToString()
 
 
 def decode_example(serialized):
@@ -51,90 +53,15 @@ def decode_example(serialized):
     Raises:
         ValueError: the bytes are no such message.
     """
-    features = {}
-    for features_message in _messages(memoryview(serialized), 1):
-        for entry in _messages(features_message, 1):
-            name, values = "", []
-            for number, value in _fields(entry):
-                if number == 1:
-                    name = bytes(value).decode()
-                elif number == 2:
-                    values = _decode_feature(value)
-            features[name] = values
-    return features
-
-
-def _decode_feature(message):
-    values = []
-    for kind, content in _fields(message):
-        if kind == 1:
-            values += [bytes(v) for v in _messages(content, 1)]
-        elif kind == 3:
-            for _, value in _fields(content):
-                values += [value] if isinstance(value, int) else _packed(value)
-    return [v if isinstance(v, bytes) else _signed(v) for v in values]
-
-
-def _signed(value):
-    return value - (1 << 64) if value >> 63 else value
-
-
-def _packed(content):
-    values, at = [], 0
-    while at < len(content):
-        value, at = _read_varint(content, at)
-        values.append(value)
-    return values
-
-
-def _messages(content, wanted):
-    for number, value in _fields(content):
-        if number == wanted and not isinstance(value, int):
-            yield value
-
-
-def _fields(content):
-    at = 0
-    while at < len(content):
-        tag, at = _read_varint(content, at)
-        number, wire_type = tag >> 3, tag & 7
-        if wire_type == _VARINT:
-            value, at = _read_varint(content, at)
-            yield number, value
-            continue
-        if wire_type == _BYTES:
-            size, at = _read_varint(content, at)
-        elif wire_type in (_FIXED64, _FIXED32):
-            size = 8 if wire_type == _FIXED64 else 4
-        else:
-            raise ValueError("The bytes must be a protocol buffer message.")
-        if at + size > len(content):
-            raise ValueError("The message must not be cut short.")
-        yield number, content[at : at + size]
-        at += size
-
-
-def _field(number, content):
-    return _varint(number << 3 | _BYTES) + _varint(len(content)) + content
-
-
-def _varint(value):
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def _read_varint(content, at):
-    value = shift = 0
-    while True:
-        if at >= len(content) or shift > 63:
-            raise ValueError("The message must not be cut short.")
-        byte = content[at]
-        at += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at
-        shift += 7
+    try:
+        example = _Example.FromString(serialized)
+    except DecodeError as error:
+        raise ValueError(
+            "The bytes must be a whole tf.train.Example."
+        ) from error
+    return {
+        entry.key: list(
+            entry.value.bytes_list.value or entry.value.int64_list.value
+        )
+        for entry in example.features.feature
+    }

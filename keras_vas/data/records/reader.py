@@ -2,13 +2,12 @@
 
 import csv
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
 import tqdm
 
-from keras_vas import errors
+from keras_vas import errors, files
 from keras_vas.data.records import example_proto, schema, tfrecord
 from keras_vas.data.records.shard import INDEX_HEADER, MANIFEST
 
@@ -73,6 +72,11 @@ class RecordIndex:
         pairs = zip(self.sample_records, self.sample_queries, strict=True)
         return [f"{self.keys[record]}/{query}" for record, query in pairs]
 
+    @property
+    def videos(self):
+        """Str array (records,): the video of each, see `schema.video_of`."""
+        return np.array([schema.video_of(key) for key in self.keys])
+
     def read(self, record):
         """Reads one record without TensorFlow.
 
@@ -130,15 +134,10 @@ def read_manifest(directory):
     path = directory / MANIFEST
     if not directory.is_dir():
         raise errors.UserError(f"there is no folder {directory} with records")
+    manifest = files.read_json(path, _WRITE_AGAIN)
     try:
-        manifest = json.loads(path.read_text())
         version, splits = manifest["version"], manifest["splits"]
-    except FileNotFoundError as error:
-        raise errors.UserError(
-            f"{directory} holds no complete records: {MANIFEST} is missing; "
-            + _WRITE_AGAIN
-        ) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise errors.UserError(
             f"{path} is no manifest of records; {_WRITE_AGAIN}"
         ) from error

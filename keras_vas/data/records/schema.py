@@ -5,8 +5,8 @@ its mask as PNG, and every sentence with the actor that it describes. It is a
 `tf.train.Example` with the fields named below; a *sample* is one (record,
 query) pair, with the id `"<key>/<query index>"`.
 
-Writing needs no TensorFlow, so that a converter's processes stay small; only
-`parse` imports it.
+Needs no TensorFlow, so that a converter's processes stay small;
+`data.parsing` reads records within a graph.
 """
 
 import dataclasses
@@ -65,6 +65,11 @@ def clip_frame_numbers(frame, num_frames):
             f"Received: frame={frame}, num_frames={num_frames}"
         )
     return [min(max(frame + o, 1), num_frames) for o in CLIP_OFFSETS]
+
+
+def video_of(key):
+    """The video of a record's key, behind its data set's name."""
+    return key.rsplit("/", 1)[0]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -193,75 +198,11 @@ def deserialize(serialized):
         ) from error
 
 
-def parse(serialized):
-    """Reads a record in a TensorFlow graph, for `tf.data`.
-
-    Args:
-        serialized: scalar string tensor, one record.
-
-    Returns:
-        dict of tensors: scalars `schema_version`, `frame_number`, `height`,
-        `width` (int64) and `key`, `dataset`, `video_id`, `subset` (string);
-        `clip_frames` (`CLIP_LENGTH`,) JPEG strings, `clip_frame_numbers`
-        (`CLIP_LENGTH`,) int64; `actor_ids`, `actor_masks` (PNG), `actor_looks`,
-        `actor_actions` (actors,) string; `query_texts` (queries,) string,
-        `query_actors` (queries,) int64, indices into the actors.
-
-    Raises:
-        tf.errors.InvalidArgumentError: another schema version, or no record.
-    """
-    import tensorflow as tf
-
-    version = tf.io.parse_single_example(
-        serialized,
-        {SCHEMA_VERSION_FIELD: tf.io.FixedLenFeature([], tf.int64, -1)},
-    )[SCHEMA_VERSION_FIELD]
-    right_version = tf.debugging.assert_equal(
-        version,
-        np.int64(SCHEMA_VERSION),
-        "The record is of another schema version: write the records again.",
-    )
-    # The assertion is None when executing eagerly.
-    with tf.control_dependencies([right_version] if right_version else []):
-        serialized = tf.identity(serialized)
-
-    def one(dtype):
-        return tf.io.FixedLenFeature([], dtype)
-
-    def clip(dtype):
-        return tf.io.FixedLenFeature([CLIP_LENGTH], dtype)
-
-    def many(dtype):
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
-    return tf.io.parse_single_example(
-        serialized,
-        {
-            SCHEMA_VERSION_FIELD: one(tf.int64),
-            KEY: one(tf.string),
-            DATASET: one(tf.string),
-            VIDEO_ID: one(tf.string),
-            SUBSET: one(tf.string),
-            FRAME_NUMBER: one(tf.int64),
-            HEIGHT: one(tf.int64),
-            WIDTH: one(tf.int64),
-            CLIP_FRAMES: clip(tf.string),
-            CLIP_FRAME_NUMBERS: clip(tf.int64),
-            ACTOR_IDS: many(tf.string),
-            ACTOR_MASKS: many(tf.string),
-            ACTOR_LOOKS: many(tf.string),
-            ACTOR_ACTIONS: many(tf.string),
-            QUERY_TEXTS: many(tf.string),
-            QUERY_ACTORS: many(tf.int64),
-        },
-    )
-
-
-def encode_jpeg(image):
+def encode_jpeg(image, quality=JPEG_QUALITY):
     """Encodes a uint8 RGB array (height, width, 3) as JPEG `bytes`."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
-        JPEG_QUALITY,
+        quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]

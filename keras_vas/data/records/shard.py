@@ -5,7 +5,6 @@ import csv
 import dataclasses
 import hashlib
 import json
-import os
 
 from keras_vas import files
 from keras_vas.data.records import schema, tfrecord
@@ -127,14 +126,8 @@ def write(shard, convert, report):
         "rows": rows,
         "excluded": excluded,
     }
-    write_json(shard.state_path, summary)
+    files.write_json(shard.state_path, summary)
     return summary
-
-
-def write_json(path, content):
-    """Writes a JSON file, complete or not at all."""
-    with files.atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def write_csv(path, rows):
@@ -144,14 +137,6 @@ def write_csv(path, rows):
         open(temporary, "w", newline="", encoding="utf-8") as file,
     ):
         csv.writer(file, lineterminator="\n").writerows(rows)
-
-
-def remove_leftovers(output):
-    """Removes the temporary files of a run that was killed."""
-    for folder in (output, output / STATE_DIRECTORY):
-        for suffix in (".tfrecord", ".csv", ".json"):
-            for path in folder.glob(f".*{suffix}"):
-                os.unlink(path)
 
 
 def _check(frame, shard, video_id):

@@ -1,7 +1,6 @@
 """Reading the lists that come with a data set on disk."""
 
 import csv
-import hashlib
 import pathlib
 
 from keras_vas import errors
@@ -59,22 +58,32 @@ def read_rows(path, what):
         ) from error
 
 
-def fingerprint(root, paths):
-    """A digest that changes when a file does, by its size and its time.
+def read_table(path, header, what):
+    """Reads a CSV file whose last column is a text.
 
     Args:
-        root: folder that the names are relative to.
-        paths: of files; those that are missing count as such.
+        path: `pathlib.Path` of a UTF-8 file.
+        header: list of str, its first line.
+        what: what should be in it, for the message.
 
     Returns:
-        str.
+        (list of rows, each a list of as many str as the header has: commas
+        in the text need no quotes; list of "<file>:<line>" of the rows that
+        have fewer).
+
+    Raises:
+        UserError: there is no such file, or it begins with something else.
     """
-    digest = hashlib.sha256()
-    for path in sorted(paths):
-        try:
-            status = path.stat()
-            state = f"{status.st_size} {status.st_mtime_ns}"
-        except OSError:
-            state = "missing"
-        digest.update(f"{path.relative_to(root)} {state}\n".encode())
-    return digest.hexdigest()
+    rows = read_rows(path, what)
+    if not rows or rows[0][1] != header:
+        raise errors.UserError(
+            f"{path} must begin with the line {','.join(header)}"
+        )
+    whole, short = [], []
+    last = len(header) - 1
+    for line, row in rows[1:]:
+        if len(row) > last:
+            whole.append([*row[:last], ",".join(row[last:])])
+        else:
+            short.append(f"{path.name}:{line}")
+    return whole, short

@@ -1,36 +1,28 @@
 """Writing a data set of records in parallel; the layout is in `records`."""
 
 import collections
-import concurrent.futures
-import contextlib
-import fcntl
 import functools
 import hashlib
 import json
-import multiprocessing
-import os
 import pathlib
 import shutil
-import signal
 import sys
-import threading
 
+import cv2
 import numpy as np
-import tqdm
 
-from keras_vas import errors
-from keras_vas.data.records import schema
+from keras_vas import errors, files
+from keras_vas.data.records import (
+    example_proto,
+    fingerprint,
+    messages,
+    schema,
+    tfrecord,
+)
 from keras_vas.data.records import shard as shard_files
+from keras_vas.data.records.workers import write_shards
 
-_MAX_DEFAULT_WORKERS = 8
-
-
-def default_workers():
-    """Processes that a converter uses unless told: the cores, at most 8.
-
-    A process holds about 100 MB, so that eight stay well under 1.5 GB.
-    """
-    return min(len(os.sched_getaffinity(0)), _MAX_DEFAULT_WORKERS)
+_ENCODING = (schema, example_proto, messages, tfrecord)
 
 
 def write_dataset(
@@ -42,6 +34,7 @@ def write_dataset(
     workers,
     shards,
     source_fingerprint,
+    code=(),
     excluded=(),
     progress=True,
 ):
@@ -62,6 +55,7 @@ def write_dataset(
         workers: number of processes; 1 works in the calling process.
         shards: dict from split to its number of files, at most one a video.
         source_fingerprint: str that changes when the sources do.
+        code: modules that decide the records, beside that of `convert`.
         excluded: (reason, item) pairs that are known already.
         progress: show a progress bar.
 
@@ -90,21 +84,18 @@ def write_dataset(
         output,
         dataset,
         videos,
-        convert,
         shards,
-        source_fingerprint,
-        excluded,
+        [source_fingerprint, _code(convert, code), excluded],
     )
-    output.mkdir(parents=True, exist_ok=True)
-    with _only_run_in(output):
+    with files.lock(output):
         manifest = _complete_manifest(output, dataset, plan)
         if manifest is None:
-            summaries = _write_shards(plan, convert, workers, progress)
+            summaries = write_shards(plan, convert, workers, progress)
             manifest = _finish(output, dataset, plan, summaries, excluded)
     return manifest
 
 
-def _plan(output, dataset, videos, convert, shards, source, excluded):
+def _plan(output, dataset, videos, shards, sources):
     everything = [v for ids in videos.values() for v in ids]
     twice = [v for v, n in collections.Counter(everything).items() if n > 1]
     if twice:
@@ -114,9 +105,7 @@ def _plan(output, dataset, videos, convert, shards, source, excluded):
         )
     if not everything:
         raise errors.UserError(f"no video of {dataset} to convert was found")
-    fingerprint = _digest(
-        dataset, videos, shards, source, excluded, _code(convert)
-    )
+    digest = _digest(dataset, videos, shards, sources)
     plan = []
     for split, ids in videos.items():
         if not ids:
@@ -129,7 +118,7 @@ def _plan(output, dataset, videos, convert, shards, source, excluded):
             name = f"{split}-{number:05d}-of-{count:05d}.tfrecord"
             plan.append(
                 shard_files.Shard(
-                    output, name, dataset, split, tuple(part), fingerprint
+                    output, name, dataset, split, tuple(part), digest
                 )
             )
     return plan
@@ -139,32 +128,12 @@ def _digest(*parts):
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _code(convert):
-    """Digests of the code that makes a record's bytes."""
+def _code(convert, others):
+    """What decides a record's bytes: the code, and OpenCV's codecs."""
     while isinstance(convert, functools.partial):
         convert = convert.func
-    converter = pathlib.Path(sys.modules[convert.__module__].__file__)
-    package = pathlib.Path(schema.__file__).parent
-    return [
-        hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in [converter, *sorted(package.glob("*.py"))]
-    ]
-
-
-@contextlib.contextmanager
-def _only_run_in(output):
-    handle = os.open(output, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise errors.UserError(
-                f"another run is writing to {output}; wait for it, or choose "
-                "another folder"
-            ) from error
-        yield
-    finally:
-        os.close(handle)
+    modules = (sys.modules[convert.__module__], *others, *_ENCODING)
+    return [fingerprint.of_code(modules), cv2.__version__]
 
 
 def _complete_manifest(output, dataset, plan):
@@ -197,7 +166,8 @@ def _complete_manifest(output, dataset, plan):
         )
     state.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
-    shard_files.remove_leftovers(output)
+    for folder in (output, state):
+        files.remove_leftovers(folder)
     finished = {shard.path for shard in plan if shard.finished()}
     for shard in old - finished:
         shard.unlink()
@@ -222,112 +192,6 @@ def _own_manifest(path, dataset):
             "choose another folder, or remove it"
         )
     return manifest
-
-
-def _write_shards(plan, convert, workers, progress):
-    kept = {shard.name: shard.finished() for shard in plan}
-    waiting = [shard for shard in plan if kept[shard.name] is None]
-    bar = tqdm.tqdm(
-        total=sum(len(shard.video_ids) for shard in plan),
-        initial=sum(
-            len(shard.video_ids) for shard in plan if shard not in waiting
-        ),
-        desc="converting",
-        unit="video",
-        disable=not progress,
-        smoothing=0.05,
-    )
-    with bar:
-        if workers == 1:
-            new = {
-                shard.name: shard_files.write(shard, convert, _counting(bar))
-                for shard in waiting
-            }
-        else:
-            new = _write_in_processes(waiting, convert, workers, bar)
-    return [kept[shard.name] or new[shard.name] for shard in plan]
-
-
-def _counting(bar):
-    """A report function for `shard_files.write` that moves a progress bar."""
-    begun = [False]
-
-    def report_video(video_id):
-        bar.update(int(begun[0]))
-        begun[0] = video_id is not None
-
-    return report_video
-
-
-def _write_in_processes(waiting, convert, workers, bar):
-    # TensorFlow and video decoders hold threads: never fork them.
-    context = multiprocessing.get_context("spawn")
-    # A simple queue is written at once: the last word of a worker that dies
-    # is not lost.
-    reports, stop = context.SimpleQueue(), context.Event()
-    executor = concurrent.futures.ProcessPoolExecutor(
-        min(workers, len(waiting)) or 1,
-        mp_context=context,
-        initializer=_start_worker,
-        initargs=(convert, reports, stop),
-    )
-    at_work = {}
-    try:
-        pending = {executor.submit(_write_in_worker, s) for s in waiting}
-        summaries = {}
-        while pending:
-            done, pending = concurrent.futures.wait(
-                pending, 0.2, concurrent.futures.FIRST_COMPLETED
-            )
-            _follow(reports, at_work, bar)
-            for future in done:
-                summary = future.result()
-                summaries[summary["name"]] = summary
-        return summaries
-    except concurrent.futures.process.BrokenProcessPool as error:
-        _follow(reports, at_work, bar)
-        raise errors.UserError(
-            "a worker process died, for lack of memory or in a decoder, while "
-            f"these videos were converted: {', '.join(at_work.values())}; "
-            "start again with fewer --workers (finished shards are kept)"
-        ) from error
-    finally:
-        stop.set()
-        executor.shutdown(cancel_futures=True)
-        _follow(reports, at_work, bar)
-
-
-def _follow(reports, at_work, bar):
-    while not reports.empty():
-        process, video_id = reports.get()
-        if at_work.pop(process, None) is not None:
-            bar.update()
-        if video_id is not None:
-            at_work[process] = video_id
-
-
-def _start_worker(convert, reports, stop):
-    global _worker
-    _worker = (convert, reports, stop)
-    # Ctrl-C is the parent's affair, and its death is the worker's end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent():
-    multiprocessing.parent_process().join()
-    os._exit(1)
-
-
-def _write_in_worker(shard):
-    convert, reports, stop = _worker
-
-    def report_video(video_id):
-        if stop.is_set():
-            raise shard_files.StoppedError
-        reports.put((os.getpid(), video_id))
-
-    return shard_files.write(shard, convert, report_video)
 
 
 def _finish(output, dataset, plan, summaries, excluded):
@@ -380,7 +244,7 @@ def _finish(output, dataset, plan, summaries, excluded):
         output / shard_files.EXCLUDED,
         [shard_files.EXCLUDED_HEADER, *sorted(excluded)],
     )
-    shard_files.write_json(output / shard_files.MANIFEST, manifest)
+    files.write_json(output / shard_files.MANIFEST, manifest)
     shutil.rmtree(output / shard_files.STATE_DIRECTORY, ignore_errors=True)
     return manifest
 

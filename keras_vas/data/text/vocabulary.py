@@ -208,10 +208,7 @@ class Vocabulary:
 
     def save(self, path):
         """Writes the words to a UTF-8 text file, one a line."""
-        with files.atomic_path(path) as temporary:
-            temporary.write_text(
-                "".join(f"{word}\n" for word in self.words), encoding="utf-8"
-            )
+        files.write_lines(path, self.words)
 
     @classmethod
     def load(cls, path):

@@ -1,17 +1,25 @@
 """CSTM: collaborative spatial-temporal modeling, the whole network."""
 
+from typing import Literal
+
 import keras
 from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
 from keras_vas.backbones.backbone import scaled
 from keras_vas.layers.class_prior import ClassPrior
+from keras_vas.layers.cmam import COORDINATE_FUSIONS, GATES
 from keras_vas.layers.last_word import LastWord
 from keras_vas.layers.sentence_mean import SentenceMean
-from keras_vas.models.cstm import part_names
-from keras_vas.models.cstm.mask_decoder import mask_decoder, upsampling
+from keras_vas.models.cstm import part_names, sentence_gate
+from keras_vas.models.cstm.mask_decoder import (
+    FUSIONS,
+    mask_decoder,
+    upsampling,
+)
 from keras_vas.models.cstm.text_encoder import text_encoder
 from keras_vas.models.cstm.visual_encoder import MODULATIONS, visual_encoder
+from keras_vas.models.segmentation_model import WORD_VECTORS, SegmentationModel
 
 ENCODERS = {
     "spatial": ("spatial",),
@@ -19,10 +27,11 @@ ENCODERS = {
     "both": ("spatial", "temporal"),
 }
 SENTENCES = {"mean": SentenceMean, "last": LastWord}
+_PRIOR_RANK = 256
 
 
 @keras.saving.register_keras_serializable("keras_vas")
-class CSTM(keras.Model):
+class CSTM(SegmentationModel):
     """Segments the actor that does what a sentence says.
 
     A spatial encoder (2-D) sees the target frame, a temporal encoder (3-D)
@@ -30,36 +39,40 @@ class CSTM(keras.Model):
     five stages. The decoder mixes both with LGFS and draws the mask.
 
     Args:
-        vocabulary_size: int. Word ids, with 0 = padding and 1 = unknown
-            (A2D Sentences has 1,310 words).
-        encoders: `"spatial"`, `"temporal"` or `"both"` (table 3a).
-        spatial_backbone: name in `keras_vas.backbones.SPATIAL_BACKBONES`.
-        temporal_backbone: name in `TEMPORAL_BACKBONES` (table 3d).
-        fusion: `"add"`, `"max"` or `"lgfs"` (table 3b).
-        cmam_stages: the stages with a CMAM, any subset of 1 to 5 (table 3c).
-            In the others the sentence is concatenated in the decoder.
-        coordinate_fusion: `"conv"` or `"linear"`, see `layers.CMAM`.
-        gate: `"residual"` or `"centred"`, see `layers.CMAM`.
-        sentence: `"mean"` of the words or `"last"` word, what the decoder
-            knows of the sentence.
-        modulation: `"through"`, the modulated feature of a stage is the
-            input of the next (the paper), or `"beside"` the backbones, which
-            then see the frames alone.
-        class_prior: int. Rank of the words' directions in a `ClassPrior`,
-            whose map the decoder sees too; 0 for none (the paper).
-        width: float. Multiplier of the channels of backbones, text encoders,
-            keys and decoder, to the nearest multiple of 8.
-        decoder_channels: int. Width of the decoder, before `width`.
-        key_channels: int. C_M of the CMAMs, before `width`.
-        text_channels: int. C_L, before `width`.
-        embedding_dim: int. Length of a word vector.
-        train_embeddings: bool. Whether word vectors are trained.
-        num_frames: int. T; the target is frame T // 2.
-        deep_supervision: bool. Add the mask heads of stages 2 to 5, which
-            only training needs.
-        attention_maps: bool. Also output the attention map of every CMAM.
-        synchronized: bool. Batch statistics over all replicas
-            (TensorFlow only).
+        vocabulary_size: how many word ids there are, with 0 = padding and
+            1 = unknown (A2D Sentences has 1,310 words).
+        encoders: which encoders there are (table 3a).
+        spatial_backbone: network of the spatial encoder (table 3d).
+        temporal_backbone: network of the temporal encoder (table 3d).
+        fusion: how the decoder mixes two encoders: by their sum, their
+            maximum, or LGFS (table 3b).
+        cmam_stages: stages with a CMAM, any subset of 1,2,3,4,5, or none
+            (table 3c); in the others the sentence is concatenated in the
+            decoder.
+        coordinate_fusion: how a CMAM mixes a feature with its coordinates,
+            by a convolution or linearly; see `layers.CMAM`.
+        gate: what a CMAM adds to a feature, by equation 6 or centred on the
+            identity; see `layers.CMAM`.
+        sentence: what the decoder knows of a sentence, the mean of its words
+            or the last one.
+        modulation: whether the next stage of a backbone sees what a CMAM
+            makes of a stage (the paper), or CMAMs stand beside the backbones,
+            which then see the frames alone.
+        class_prior: the decoder also sees where a picture looks like the
+            classes that the sentence's noun means; see `layers.ClassPrior`.
+        width: multiplies the channels of backbones, text encoders, keys and
+            decoder, to the nearest multiple of 8.
+        decoder_channels: channels of the decoder, before `width`.
+        key_channels: channels of the CMAMs' keys (C_M), before `width`.
+        text_channels: channels of the text encoders (C_L), before `width`.
+        embedding_dim: numbers in a word vector.
+        train_embeddings: train the word vectors too.
+        num_frames: T, frames in a clip; the target is frame T // 2.
+        deep_supervision: add the mask heads of stages 2 to 5, which only
+            training needs.
+        attention_maps: also output the attention map of every CMAM.
+        synchronized: take batch statistics over all replicas (TensorFlow
+            only).
 
     Call arguments:
         inputs: dict of `frames`, `(batch, T, height, width, 3)` RGB pixel
@@ -78,19 +91,37 @@ class CSTM(keras.Model):
         Language-Queried Video Actor Segmentation", CVPR 2021.
     """
 
+    reference = "CSTM (Hui et al., CVPR 2021)"
+    programs_set = (
+        *SegmentationModel.programs_set,
+        "attention_maps",
+        "synchronized",
+    )
+    inference = {
+        "deep_supervision": False,
+        "attention_maps": False,
+        "synchronized": False,
+    }
+    parts = part_names.PARTS
+    costs = part_names.COSTS
+    published = {
+        "arguments": {"coordinate_fusion": "conv", "deep_supervision": True},
+        "multiply_adds": {"spatial": 19.54e9, "": 213.06e9},
+    }
+
     def __init__(
         self,
         vocabulary_size=1312,
-        encoders="both",
-        spatial_backbone="inception_v3",
-        temporal_backbone="i3d",
-        fusion="lgfs",
-        cmam_stages=STAGES,
-        coordinate_fusion="conv",
-        gate="residual",
-        sentence="mean",
-        modulation="through",
-        class_prior=0,
+        encoders: Literal[*ENCODERS] = "both",
+        spatial_backbone: Literal[*SPATIAL_BACKBONES] = "inception_v3",
+        temporal_backbone: Literal[*TEMPORAL_BACKBONES] = "i3d",
+        fusion: Literal[*FUSIONS] = "lgfs",
+        cmam_stages: tuple[int, ...] = STAGES,
+        coordinate_fusion: Literal[*COORDINATE_FUSIONS] = "conv",
+        gate: Literal[*GATES] = "residual",
+        sentence: Literal[*SENTENCES] = "mean",
+        modulation: Literal[*MODULATIONS] = "through",
+        class_prior=False,
         width=1.0,
         decoder_channels=256,
         key_channels=256,
@@ -102,31 +133,10 @@ class CSTM(keras.Model):
         attention_maps=False,
         synchronized=False,
         name="cstm",
-        **kwargs,
     ):
-        config = {
-            "vocabulary_size": vocabulary_size,
-            "encoders": encoders,
-            "spatial_backbone": spatial_backbone,
-            "temporal_backbone": temporal_backbone,
-            "fusion": fusion,
-            "cmam_stages": tuple(sorted(cmam_stages)),
-            "coordinate_fusion": coordinate_fusion,
-            "gate": gate,
-            "sentence": sentence,
-            "modulation": modulation,
-            "class_prior": class_prior,
-            "width": width,
-            "decoder_channels": decoder_channels,
-            "key_channels": key_channels,
-            "text_channels": text_channels,
-            "embedding_dim": embedding_dim,
-            "train_embeddings": train_embeddings,
-            "num_frames": num_frames,
-            "deep_supervision": deep_supervision,
-            "attention_maps": attention_maps,
-            "synchronized": synchronized,
-        }
+        cmam_stages = tuple(sorted(cmam_stages))
+        arguments = dict(locals())
+        _check_positive(arguments)
         _check_choice("encoders", encoders, ENCODERS)
         _check_choice("spatial_backbone", spatial_backbone, SPATIAL_BACKBONES)
         _check_choice(
@@ -152,7 +162,7 @@ class CSTM(keras.Model):
             vocabulary_size,
             embedding_dim,
             trainable=train_embeddings,
-            name="word_embedding",
+            name=WORD_VECTORS,
         )(tokens)
 
         views = {
@@ -195,7 +205,7 @@ class CSTM(keras.Model):
             )(words, word_mask)
             if class_prior and encoder == "spatial":
                 prior = ClassPrior(
-                    vocabulary_size, class_prior, name=part_names.CLASS_PRIOR
+                    vocabulary_size, _PRIOR_RANK, name=part_names.CLASS_PRIOR
                 )(last, tokens)
             for stage, attended in attention.items():
                 outputs[f"attention_{encoder}_{stage}"] = attended
@@ -218,19 +228,15 @@ class CSTM(keras.Model):
                 "linear", dtype="float32", name=f"mask_logits_p{stage}"
             )(logits[stage])
         super().__init__(
+            arguments,
             inputs={"frames": frames, "tokens": tokens},
             outputs=outputs,
             name=name,
-            **kwargs,
         )
-        self._arguments = config
 
-    def get_config(self):
-        return {**self._arguments, "name": self.name}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**config)
+    def sentence_gate(self, encoder, words, noise):
+        """See `sentence_gate.sentence_gate`."""
+        return sentence_gate.sentence_gate(self, encoder, words, noise)
 
 
 def _target_frame(feature):
@@ -238,6 +244,14 @@ def _target_frame(feature):
     if len(feature.shape) == 4:
         return feature
     return feature[:, feature.shape[1] // 2]
+
+
+def _check_positive(arguments):
+    for name, value in arguments.items():
+        if type(value) in (int, float) and not 0 < value < float("inf"):
+            raise ValueError(
+                f"{name} must be positive. Received: {name}={value}"
+            )
 
 
 def _check_choice(argument, value, choices):

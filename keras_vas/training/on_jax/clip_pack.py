@@ -8,7 +8,7 @@
     word_vectors  float32 (ids, dimension); (0, 0) if none were packed
     manifest      JSON text, the manifest of the records
 
-`benchmarks/pack_clips.py` writes such files.
+`keras_vas.training.on_jax.pack_clips` writes such files.
 """
 
 import dataclasses
@@ -93,7 +93,7 @@ class ClipPack:
         if not path.is_file():
             raise UserError(
                 f"there is no file {path} of packed clips; write one with "
-                "benchmarks/pack_clips.py"
+                "python -m keras_vas.training.on_jax.pack_clips"
             )
         try:
             with np.load(path, allow_pickle=False) as archive:
@@ -105,6 +105,6 @@ class ClipPack:
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path} is no whole file of packed clips ({error}); write it "
-                "again with benchmarks/pack_clips.py"
+                "again with keras_vas.training.on_jax.pack_clips"
             ) from error
         return cls(**arrays)

@@ -13,16 +13,12 @@ class JaxSteps:
     """Pure steps over the state of a model: its arrays, and Adam's.
 
     Args:
-        model: `CSTM` on Keras' JAX backend; its own arrays are used up by
-            the first step.
-        learning_rate: float, the highest.
-        total_steps: int, of the whole training, the warm-up included.
-        warmup_steps: int, of a linear rise; a cosine decay to 0 follows.
-        clip_norm: limit of the global gradient norm; 0 for none.
-        ema: momentum d of the average of the weights, min(d, (t - 1) / (t +
-            9)) at step t = 1, 2, ...; 0 for no average.
-        loss: `kind` of `losses.segmentation_loss`.
-        positive_weight: see `losses.segmentation_loss`.
+        model: `SegmentationModel` on Keras' JAX backend; its own arrays are
+            used up by the first step.
+        optimization: `settings.Optimization`.
+        objective: `settings.Objective`.
+        epochs: int, of the whole training.
+        steps_per_epoch: int.
 
     Attributes:
         state: dict of JAX arrays and lists of them.
@@ -31,33 +27,27 @@ class JaxSteps:
     def __init__(
         self,
         model,
+        optimization,
+        objective,
         *,
-        learning_rate,
-        total_steps,
-        warmup_steps=0,
-        clip_norm=0.0,
-        ema=0.0,
-        loss="bce_dice",
-        positive_weight=1.5,
+        epochs,
+        steps_per_epoch,
     ):
         self.model = model
         self._paths = list(model_variables(model))
-        self.ema = ema
-        self.loss = loss
-        self.positive_weight = positive_weight
-        warmup = {}
-        if warmup_steps:
-            warmup = {
-                "warmup_target": learning_rate,
-                "warmup_steps": warmup_steps,
-            }
-        self.optimizer = keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(
-                0.0 if warmup else learning_rate,
-                max(1, total_steps - warmup_steps),
-                **warmup,
-            ),
-            global_clipnorm=clip_norm or None,
+        self.ema = optimization.ema
+        self.objective = objective
+        self.optimizer = keras.optimizers.AdamW(
+            optimization.rate(epochs, steps_per_epoch),
+            weight_decay=optimization.weight_decay,
+            global_clipnorm=optimization.clip_norm or None,
+        )
+        self.optimizer.exclude_from_weight_decay(
+            var_list=[
+                v
+                for v in model.trainable_variables
+                if not v.path.endswith("kernel")
+            ]
         )
         self.optimizer.build(model.trainable_variables)
         trainable = [v.value for v in model.trainable_variables]
@@ -146,8 +136,8 @@ class JaxSteps:
         return losses.segmentation_loss(
             outputs,
             batch["mask"].astype("float32"),
-            kind=self.loss,
-            positive_weight=self.positive_weight,
+            kind=self.objective.loss,
+            positive_weight=self.objective.positive_weight,
         )
 
 

@@ -10,10 +10,11 @@ import sys
 import time
 
 import numpy as np
+import patience
 import pytest
 
 from keras_vas import errors
-from keras_vas.data import records
+from keras_vas.data import parsing, records
 from keras_vas.data.records import schema, tfrecord
 from keras_vas.data.records import shard as shard_files
 
@@ -127,7 +128,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
         index = records.read_index(dataset, split)
         paths = sorted(str(p) for p in dataset.glob(f"{split}-*"))
         streamed = [
-            schema.parse(data) for data in tf.data.TFRecordDataset(paths)
+            parsing.parse(data) for data in tf.data.TFRecordDataset(paths)
         ]
         assert [r["key"].numpy().decode() for r in streamed] == list(index.keys)
         for i, record in enumerate(streamed):
@@ -135,7 +136,7 @@ def test_every_record_of_every_shard_is_read_by_tensorflow(dataset):
             assert len(record["query_texts"]) == index.queries[i]
             with open(index.paths[i], "rb") as file:
                 data = tfrecord.read(file, int(index.offsets[i]))
-            again = schema.parse(data)
+            again = parsing.parse(data)
             assert again["key"] == record["key"]
             assert index.read(i).key == index.keys[i]
         keys += list(index.keys)
@@ -150,6 +151,9 @@ def test_samples_are_the_pairs_of_record_and_query(dataset):
         for query in range(queries)
     ]
     assert index.num_samples == len(expected) == 21
+    assert [v.removeprefix("small/train_") for v in index.videos] == [
+        key.split("/")[1].removeprefix("train_") for key in index.keys
+    ]
     assert index.sample_ids == expected
     part = index.subset(np.array([4, 1]))
     assert list(part.keys) == [index.keys[4], index.keys[1]]
@@ -327,7 +331,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
         command, start_new_session=True, env=os.environ | {"PYTHONPATH": ""}
     )
     state = output / shard_files.STATE_DIRECTORY
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience.SECONDS
     while len(list(state.glob("t*.json"))) < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -363,7 +367,7 @@ def test_a_killed_run_leaves_whole_shards_and_is_continued(
 
 
 def _wait_for_end_of_group(group):
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + patience.SECONDS
     while time.monotonic() < deadline:
         try:
             os.killpg(group, 0)
@@ -375,7 +379,7 @@ def _wait_for_end_of_group(group):
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
     def convert_within(video_id, split):
-        with pytest.raises(errors.UserError, match="another run"):
+        with pytest.raises(errors.UserError, match="another process"):
             write(tmp_path)
         refused.append(video_id)
         return convert(video_id, split)
@@ -459,10 +463,10 @@ def test_another_schema_version_is_an_error(copy, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("manifest.json", "{", "is no manifest"),
+        ("manifest.json", "{", "is no JSON text"),
         ("manifest.json", "[]", "is no manifest"),
         ("manifest.json", '{"version": 1, "splits": []}', "is no manifest"),
-        ("manifest.json", None, "holds no complete records"),
+        ("manifest.json", None, "there is no file .*; write the records again"),
         ("train.index.csv", None, "is missing or damaged"),
         ("train.index.csv", "", "is missing or damaged"),
         ("train.index.csv", "key,shard\na,b\n", "is missing or damaged"),
@@ -491,7 +495,7 @@ def test_converters_do_not_load_tensorflow():
     program = (
         "import sys\n"
         "from keras_vas.data import records\n"
-        "from keras_vas.data.records import report, source_files\n"
+        "from keras_vas.data.records import source_files\n"
         "print('tensorflow' in sys.modules, 'keras' in sys.modules)\n"
     )
     done = subprocess.run(

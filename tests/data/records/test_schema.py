@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from keras_vas.data import parsing
 from keras_vas.data.records import example_proto, schema
 
 HEIGHT, WIDTH = 24, 40
@@ -102,8 +103,8 @@ def test_tensorflow_reads_the_same_eagerly_and_in_a_pipeline():
     assert [text.decode() for text in stored] == [
         query.text for query in frame.queries
     ]
-    dataset = tf.data.Dataset.from_tensors(serialized).map(schema.parse)
-    for parsed in (schema.parse(serialized), next(iter(dataset))):
+    dataset = tf.data.Dataset.from_tensors(serialized).map(parsing.parse)
+    for parsed in (parsing.parse(serialized), next(iter(dataset))):
         assert len(parsed) == 16
         assert parsed["key"].numpy().decode() == frame.key
         assert parsed["subset"].numpy() == b"test"
@@ -134,7 +135,7 @@ def test_tensorflow_reads_the_same_eagerly_and_in_a_pipeline():
 
 def test_a_record_without_actors_parses():
     serialized = schema.serialize(make_frame(actors=(), queries=()))
-    parsed = schema.parse(serialized)
+    parsed = parsing.parse(serialized)
     assert parsed["actor_ids"].shape == (0,)
     assert parsed["query_actors"].shape == (0,)
     assert schema.deserialize(serialized).queries == ()
@@ -148,9 +149,9 @@ def test_another_schema_version_is_an_error():
     # A later version may well lack fields of this one.
     del fields[schema.QUERY_ACTORS], fields[schema.HEIGHT]
     serialized = example_proto.encode_example(fields)
-    dataset = tf.data.Dataset.from_tensors(serialized).map(schema.parse)
+    dataset = tf.data.Dataset.from_tensors(serialized).map(parsing.parse)
     with pytest.raises(tf.errors.InvalidArgumentError, match="schema version"):
-        schema.parse(serialized)
+        parsing.parse(serialized)
     with pytest.raises(tf.errors.InvalidArgumentError, match="schema version"):
         next(iter(dataset))
     with pytest.raises(ValueError, match="schema_version=2"):

@@ -6,27 +6,6 @@ import pytest
 from keras_vas.data.records import tfrecord
 
 
-def bitwise_crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
-    return crc ^ 0xFFFFFFFF
-
-
-def test_crc_has_its_published_check_value():
-    assert tfrecord.crc32c(b"123456789") == 0xE3069283
-
-
-@pytest.mark.parametrize(
-    "size", [0, 1, 2048, 8191, 8192, 8193, 10239, 10240, 50001]
-)
-def test_crc_equals_the_definition_bit_by_bit(size):
-    data = np.random.default_rng(size).bytes(size)
-    assert tfrecord.crc32c(data) == bitwise_crc32c(data)
-
-
 def test_bytes_are_those_of_tensorflow(tmp_path):
     import tensorflow as tf
 

@@ -1,8 +1,9 @@
-"""Trains CSTM on Keras' JAX backend, where TensorFlow need not be installed.
+"""Trains a model on Keras' JAX backend, where TensorFlow need not be there.
 
-    python benchmarks/pack_clips.py --data=RECORDS --output=PACKED (TensorFlow)
-    python benchmarks/train_jax.py --workdir=RUN --clips=PACKED/train.npz
-        --validation_clips=PACKED/validation.npz
+    python -m keras_vas.training.on_jax.pack_clips --data=RECORDS
+        --output=PACKED                                          (TensorFlow)
+    python -m keras_vas.training.on_jax.train --workdir=RUN
+        --clips=PACKED/train.npz --validation_clips=PACKED/validation.npz
     python evaluate.py --workdir=RUN --data=RECORDS --output=DIR (TensorFlow)
 
 The run directory is that of train.py: evaluate.py and `--init_run` read it. A
@@ -14,7 +15,6 @@ import json
 import os
 import pathlib
 import resource
-import sys
 import time
 
 os.environ["KERAS_BACKEND"] = "jax"
@@ -23,70 +23,67 @@ import jax
 import keras
 import numpy as np
 from absl import flags
-from jax_steps import JaxSteps
 
-from keras_vas import CSTM, command_line, errors, files, losses, metrics
-from keras_vas.models import variables
-from keras_vas.models.cstm import part_names
+from keras_vas import command_line, errors, files, metrics
+from keras_vas.command_line import build
+from keras_vas.models import registry
+from keras_vas.models.segmentation_model import WORD_VECTORS
+from keras_vas.models.variables import training_only
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
-from keras_vas.training import fine_tuning, initialisation
+from keras_vas.training import fine_tuning, initialisation, settings
 from keras_vas.training.on_jax.clip_pack import ClipPack
+from keras_vas.training.on_jax.steps import JaxSteps
 
 FLAGS = flags.FLAGS
-
-flags.DEFINE_string("clips", None, "Packed clips to train on.", required=True)
-flags.DEFINE_string("validation_clips", None, "To choose the best checkpoint.")
-flags.DEFINE_string("workdir", None, "The run's folder.", required=True)
-flags.DEFINE_integer("epochs", 12, "Passes over the clips.", lower_bound=1)
-flags.DEFINE_integer("batch_size", 8, "Samples in a step.", lower_bound=1)
-flags.DEFINE_float("learning_rate", 5e-4, "The highest; cosine decay follows.")
-flags.DEFINE_integer("warmup_steps", 0, "Linear, 0: none.", lower_bound=0)
-flags.DEFINE_float("clip_norm", 0.0, "Of all gradients, 0: none.")
-flags.DEFINE_float(
-    "ema", 0.0, "Momentum of the averaged weights, which are kept.",
-    lower_bound=0.0, upper_bound=1.0,
-)  # fmt: skip
-flags.DEFINE_enum("loss", "bce_dice", losses.KINDS, "Of every mask head.")
-flags.DEFINE_float("positive_weight", 1.5, "Of the actor's pixels.")
-flags.DEFINE_boolean("deep_supervision", True, "A loss on all five stages.")
-flags.DEFINE_float(
-    "statistics_momentum", 0.99, "Of batch normalization's statistics."
-)
-flags.DEFINE_enum(
-    "precision", "float32", ["float32", "bfloat16"], "Of the arithmetic."
-)
-flags.DEFINE_integer("seed", 0, "Of weights and order.")
-
-flags.DEFINE_enum("encoders", "both", ["spatial", "temporal", "both"], "")
-flags.DEFINE_string("spatial_backbone", "inception_v3", "")
-flags.DEFINE_string("temporal_backbone", "i3d", "")
-flags.DEFINE_enum("fusion", "lgfs", ["lgfs", "add", "max"], "")
-flags.DEFINE_list("cmam_stages", ["1", "2", "3", "4", "5"], "May be empty.")
-flags.DEFINE_enum("coordinate_fusion", "conv", ["conv", "linear"], "")
-flags.DEFINE_enum("gate", "residual", ["residual", "centred"], "")
-flags.DEFINE_enum("sentence", "mean", ["mean", "last"], "For the decoder.")
-flags.DEFINE_float("width", 1.0, "Multiplies the channels of all layers.")
-flags.DEFINE_integer("decoder_channels", 256, "", lower_bound=1)
-flags.DEFINE_integer("key_channels", 256, "", lower_bound=1)
-flags.DEFINE_integer("text_channels", 300, "", lower_bound=1)
-flags.DEFINE_integer("embedding_dim", 300, "", lower_bound=1)
-flags.DEFINE_boolean("train_embeddings", False, "Train the word vectors.")
-
-flags.DEFINE_enum("freeze", "none", list(fine_tuning.FROZEN), "As in train.py.")
-flags.DEFINE_string("init_run", None, "Run whose weights to begin with.")
-flags.DEFINE_string(
-    "spatial_weights", None, "Pretrained, see `python -m keras_vas.weights`."
-)
-flags.DEFINE_string("temporal_weights", None, "The same, temporal.")
-
 _AHEAD = 3
-_MODEL_FLAGS = (
-    "encoders", "spatial_backbone", "temporal_backbone", "fusion",
-    "coordinate_fusion", "gate", "sentence", "width", "decoder_channels",
-    "key_channels", "text_channels", "embedding_dim", "train_embeddings",
-    "deep_supervision",
+_NOT_HERE = (
+    "spatial_run", "temporal_run", "spatial_names", "temporal_names",
+    "word_vectors",
 )  # fmt: skip
+
+
+def define_flags(model_class):
+    """Defines all flags; returns the names of those that make a run."""
+    flags.DEFINE_string(
+        "clips", None, "File of packed clips to train on.", required=True
+    )
+    flags.DEFINE_string(
+        "validation_clips",
+        None,
+        "File of packed clips that choose the best checkpoint; without it, "
+        "the training metrics do.",
+    )
+    flags.DEFINE_string(
+        "workdir", None, "Folder of the run, which is made.", required=True
+    )
+    flags.DEFINE_enum(
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Name of the model to train.",
+    )
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ["float32", "bfloat16"],
+        "Precision of the arithmetic.",
+    )
+    define = command_line.define_flags
+    return [
+        "clips", "validation_clips", "workdir", "model", "precision",
+        *define(settings.Course),
+        *define(settings.Objective),
+        *define(settings.Optimization, defaults={"schedule": "cosine"}),
+        *define(settings.Beginning, without=_NOT_HERE),
+        *define(
+            model_class,
+            without=model_class.programs_set,
+            defaults=dict.fromkeys(
+                {"deep_supervision"} & model_class.inference.keys(), True
+            ),
+        ),
+    ]  # fmt: skip
 
 
 def scores(tables):
@@ -99,10 +96,10 @@ def scores(tables):
     }
 
 
-def train_epoch(steps, pack, epoch):
+def train_epoch(steps, pack, epoch, course):
     """One pass over the clips; returns its scores and samples per second."""
-    size = FLAGS.batch_size
-    order = np.random.default_rng([FLAGS.seed, epoch]).permutation(len(pack))
+    size = course.batch_size
+    order = np.random.default_rng([course.seed, epoch]).permutation(len(pack))
     tables = []
     for first in range(0, len(pack) - size + 1, size):
         samples = order[first : first + size]
@@ -118,9 +115,9 @@ def train_epoch(steps, pack, epoch):
     return found, speed
 
 
-def validate(steps, pack):
+def validate(steps, pack, batch_size):
     """The scores of a pack, every sample once."""
-    size = min(FLAGS.batch_size, len(pack))
+    size = min(batch_size, len(pack))
     tables = []
     for first in range(0, len(pack), size):
         samples = np.arange(first, first + size)
@@ -129,37 +126,24 @@ def validate(steps, pack):
     return scores(tables)
 
 
-def build_model(pack):
+def build_model(pack, course, beginning):
     """The model that the flags describe, with the weights that they name."""
-    try:
-        model = CSTM(
-            vocabulary_size=len(pack.words) + 2,
-            cmam_stages=tuple(int(stage) for stage in FLAGS.cmam_stages),
-            num_frames=pack.frames.shape[1],
-            **{name: FLAGS[name].value for name in _MODEL_FLAGS},
-        )
-    except ValueError as error:
-        raise errors.UserError(str(error)) from error
+    model = build(
+        registry.model_class(FLAGS.model),
+        vocabulary_size=len(pack.words) + 2,
+        num_frames=pack.frames.shape[1],
+    )
     if pack.word_vectors.size:
-        if pack.word_vectors.shape[1] != FLAGS.embedding_dim:
+        layer = model.get_layer(WORD_VECTORS)
+        if pack.word_vectors.shape[1] != layer.output_dim:
             raise errors.UserError(
                 f"{FLAGS.clips} holds word vectors of "
                 f"{pack.word_vectors.shape[1]} numbers; give "
                 f"--embedding_dim={pack.word_vectors.shape[1]}"
             )
-        layer = model.get_layer(part_names.WORD_VECTORS)
         layer.set_weights([pack.word_vectors])
-    for encoder in ("spatial", "temporal"):
-        what = FLAGS[f"{encoder}_weights"].value
-        if what:
-            from keras_vas import weights
-
-            found = weights.load(what, FLAGS[f"{encoder}_backbone"].value)
-            weights.assign(model, f"{encoder}_backbone", found)
-    if FLAGS.init_run:
-        initialisation.assign_model(model, FLAGS.init_run)
-    fine_tuning.freeze(model, FLAGS.freeze)
-    fine_tuning.set_statistics_momentum(model, FLAGS.statistics_momentum)
+    initialisation.initialise(model, beginning, None, None, course.seed)
+    fine_tuning.set_statistics_momentum(model, course.statistics_momentum)
     return model
 
 
@@ -171,43 +155,30 @@ def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-class _Words:
-    """What `run_directory.start` needs of a vocabulary."""
-
-    def __init__(self, words):
-        self.words = words
-
-    def save(self, path):
-        with files.atomic_path(path) as temporary:
-            temporary.write_text(
-                "".join(f"{word}\n" for word in self.words), encoding="utf-8"
-            )
-
-
 def start_run(model, pack):
     """Writes config.json and vocabulary.txt of the run."""
-    own = FLAGS.get_key_flags_for_module(sys.modules[__name__])
     height, width = pack.size
     run_directory.start(
         FLAGS.workdir,
         flags={
-            **{flag.name: flag.value for flag in own},
+            **{name: FLAGS[name].value for name in RUN_FLAGS},
             "frame_height": height,
             "frame_width": width,
         },
-        model={**model.get_config(), "deep_supervision": False},
+        architecture=FLAGS.model,
+        model=model.inference_config(),
         data_manifest=pack.manifest,
-        vocabulary=_Words(pack.words),
+        words=pack.words.tolist(),
     )
 
 
-def read_packs():
+def read_packs(batch_size):
     """The packs to train on and to choose by, the second perhaps `None`."""
     pack = ClipPack.load(FLAGS.clips)
-    if len(pack) < FLAGS.batch_size:
+    if len(pack) < batch_size:
         raise errors.UserError(
             f"{FLAGS.clips} holds {len(pack)} samples, fewer than one batch "
-            f"of {FLAGS.batch_size}; give a smaller --batch_size"
+            f"of {batch_size}; give a smaller --batch_size"
         )
     if not FLAGS.validation_clips:
         return pack, None
@@ -217,7 +188,7 @@ def read_packs():
     ):
         raise errors.UserError(
             f"{FLAGS.validation_clips} has another vocabulary or size than "
-            f"{FLAGS.clips}; pack both in one run of benchmarks/pack_clips.py"
+            f"{FLAGS.clips}; pack both in one run of pack_clips"
         )
     return pack, validation
 
@@ -228,23 +199,21 @@ def main(_):
         raise errors.UserError(
             f"--workdir={FLAGS.workdir} holds a run already; name a new folder"
         )
-    keras.utils.set_random_seed(FLAGS.seed)
+    course = build(settings.Course)
+    keras.utils.set_random_seed(course.seed)
     if FLAGS.precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
-    pack, validation = read_packs()
-    model = build_model(pack)
-    steps_per_epoch = len(pack) // FLAGS.batch_size
+    pack, validation = read_packs(course.batch_size)
+    model = build_model(pack, course, build(settings.Beginning))
+    steps_per_epoch = len(pack) // course.batch_size
     steps = JaxSteps(
         model,
-        learning_rate=FLAGS.learning_rate,
-        total_steps=FLAGS.epochs * steps_per_epoch,
-        warmup_steps=FLAGS.warmup_steps,
-        clip_norm=FLAGS.clip_norm,
-        ema=FLAGS.ema,
-        loss=FLAGS.loss,
-        positive_weight=FLAGS.positive_weight,
+        build(settings.Optimization),
+        build(settings.Objective),
+        epochs=course.epochs,
+        steps_per_epoch=steps_per_epoch,
     )
-    training_only = variables.training_only(model)
+    without = training_only(model)
     start_run(model, pack)
     trained = sum(value.size for value in steps.state["trainable"])
     print(
@@ -253,14 +222,16 @@ def main(_):
         flush=True,
     )
     best, epochs = None, []
-    for epoch in range(1, FLAGS.epochs + 1):
-        found, speed = train_epoch(steps, pack, epoch)
+    for epoch in range(1, course.epochs + 1):
+        found, speed = train_epoch(steps, pack, epoch, course)
         if not np.isfinite(found["loss"]):
             raise errors.UserError(
                 f"the loss became NaN or infinite in epoch {epoch}; lower "
                 "--learning_rate or set --clip_norm, in a new --workdir"
             )
-        chosen = validate(steps, validation) if validation else found
+        chosen = found
+        if validation:
+            chosen = validate(steps, validation, course.batch_size)
         is_best = best is None or chosen["mean_iou"] > best["mean_iou"]
         if is_best:
             best = {**chosen, "epoch": epoch}
@@ -268,7 +239,7 @@ def main(_):
             "epoch": epoch,
             "step": epoch * steps_per_epoch,
             "best": best,
-            "training_only": training_only,
+            "training_only": without,
         }
         arrays = steps.arrays()
         if is_best:
@@ -286,8 +257,8 @@ def main(_):
             }
         )
         print(
-            f"epoch {epoch}/{FLAGS.epochs}: loss {found['loss']:.4f}, mean IoU "
-            f"{found['mean_iou']:.3f}"
+            f"epoch {epoch}/{course.epochs}: loss {found['loss']:.4f}, "
+            f"mean IoU {found['mean_iou']:.3f}"
             + (f"; validation {chosen['mean_iou']:.3f}" if validation else "")
             + (f"; {speed:.1f} samples/s" if speed else ""),
             flush=True,
@@ -309,4 +280,10 @@ def main(_):
 
 
 if __name__ == "__main__":
+    RUN_FLAGS = define_flags(
+        command_line.checked(
+            registry.model_class,
+            command_line.early_value("model", registry.DEFAULT),
+        )
+    )
     command_line.run(main)

@@ -1,12 +1,48 @@
-"""What a converter says at its end."""
+"""What the programs build_*.py share: their flags, and what they say."""
 
 import csv
 import pathlib
 
+from absl import flags
+
 from keras_vas import errors
+from keras_vas.data import records
 from keras_vas.data.records import shard as shard_files
 
 _COLUMNS = ("videos", "frames", "queries", "samples")
+
+
+def define_flags():
+    """Defines the flags of every converter."""
+    flags.DEFINE_string(
+        "output", None, "Folder for the records.", required=True
+    )
+    flags.DEFINE_integer(
+        "workers",
+        records.default_workers(),
+        "Processes; the records do not depend on it.",
+        lower_bound=1,
+    )
+
+
+def define_source_flags(dataset, shards):
+    """Defines the flags of every converter that reads a data set.
+
+    Args:
+        dataset: its name, for the help.
+        shards: int, files per split unless told.
+    """
+    define_flags()
+    flags.DEFINE_string("source", None, f"Folder of {dataset}.", required=True)
+    flags.DEFINE_integer(
+        "shards", shards, "Files that a split is divided into.", lower_bound=1
+    )
+    flags.DEFINE_bool(
+        "check", False, "Compare with the published counts; 1 if different."
+    )
+    flags.DEFINE_bool(
+        "skip_damaged", False, "Accept that damaged sources are left out."
+    )
 
 
 def summary(manifest):
@@ -48,30 +84,29 @@ def comparison(manifest, published):
     return "\n".join(lines), equal
 
 
-def conclude(output, manifest, *, damage, skip_damaged, published):
+def conclude(manifest, damage=frozenset(), published=None):
     """Prints the end report and raises if something was not as it should be.
 
     Args:
-        output: folder of the records.
-        manifest: of the data set.
+        manifest: of the data set in --output.
         damage: the reasons for an exclusion that mean a damaged source, as
             opposed to gaps that the data set is known to have.
-        skip_damaged: whether the user accepts damaged sources.
-        published: counts to compare with as `comparison` takes them, or None.
+        published: counts for --check, as `comparison` takes them.
 
     Raises:
         UserError: damaged sources (the records of all others are complete),
             or counts that differ.
     """
+    options = flags.FLAGS
     print(summary(manifest))
     equal = True
-    if published:
+    if published and options.check:
         text, equal = comparison(manifest, published)
         print(text)
-    print(f"records in {output}")
+    print(f"records in {options.output}")
     found = [reason for reason in manifest["excluded"] if reason in damage]
-    if found and not skip_damaged:
-        raise _damage_error(pathlib.Path(output), manifest, found)
+    if found and not options.skip_damaged:
+        raise _damage_error(pathlib.Path(options.output), manifest, found)
     if not equal:
         raise errors.UserError(
             "the counts differ from the published ones; compare --source with "

@@ -1,6 +1,6 @@
-"""Packs the clips of records into .npz files, for benchmarks/train_jax.py.
+"""Packs the clips of records into .npz files, to train on JAX.
 
-    python benchmarks/pack_clips.py --data=RECORDS --output=DIR
+    python -m keras_vas.training.on_jax.pack_clips --data=RECORDS --output=DIR
 
     DIR/train.npz        the training samples
     DIR/validation.npz   those of the videos set aside to choose a checkpoint
@@ -17,14 +17,18 @@ import tqdm
 from absl import flags
 
 from keras_vas import command_line, errors
-from keras_vas.data import pipeline, records, training_split, transforms
+from keras_vas.data import (
+    pipeline,
+    records,
+    training_split,
+    transforms,
+)
 from keras_vas.data.records import schema
 from keras_vas.data.text import vocabulary, word_vectors
+from keras_vas.training import settings
 from keras_vas.training.on_jax.clip_pack import ClipPack
 
 FLAGS = flags.FLAGS
-
-_AUGMENTATION_FLAGS = ("flip", "crop", "colour", "word_dropout", "pair")
 
 
 def pack(
@@ -94,36 +98,42 @@ def pack(
 
 def define_flags():
     """Defines the program's flags."""
-    flags.DEFINE_string("data", None, "Folder with the records.", required=True)
-    flags.DEFINE_string("output", None, "Folder to write to.", required=True)
-    flags.DEFINE_boolean("overwrite", False, "Replace what is there.")
-    flags.DEFINE_integer("frame_height", 320, "A multiple of 32.")
-    flags.DEFINE_integer("frame_width", 320, "A multiple of 32.")
-    flags.DEFINE_float(
-        "validation_fraction", 0.1,
-        "Share of the training videos that is set aside; 0: none.",
-        lower_bound=0.0, upper_bound=0.9,
-    )  # fmt: skip
-    flags.DEFINE_integer("seed", 0, "Of the videos set aside and augmentation.")
     flags.DEFINE_string(
-        "vocabulary", None, "vocabulary.txt of tfrecords/build_vocabulary.py."
+        "data", None, "Folder with the records to pack.", required=True
+    )
+    flags.DEFINE_string(
+        "output", None, "Folder for the packed clips.", required=True
+    )
+    flags.DEFINE_boolean(
+        "overwrite", False, "Replace the packed clips that are there."
+    )
+    flags.DEFINE_string(
+        "vocabulary",
+        None,
+        "File vocabulary.txt of tfrecords/build_vocabulary.py; without it, "
+        "the words of the training sentences.",
     )
     flags.DEFINE_string(
         "word_vectors", None, "GloVe text file, or .npz of words and vectors."
     )
     flags.DEFINE_integer(
-        "embedding_dim", 300, "Of --word_vectors.", lower_bound=1
+        "embedding_dim",
+        300,
+        "Numbers in a vector of --word_vectors.",
+        lower_bound=1,
     )
     flags.DEFINE_integer(
-        "passes", 1, "How often to draw the augmentation.", lower_bound=1
+        "passes",
+        1,
+        "How often each sample is stored, its augmentation drawn anew.",
+        lower_bound=1,
     )
-    flags.DEFINE_float("flip", 0.0, "Chance of a flip, left and right swapped.")
-    flags.DEFINE_float("crop", 0.0, "Largest share of a side cut off.")
-    flags.DEFINE_float("colour", 0.0, "Largest change of brightness, contrast.")
-    flags.DEFINE_float("word_dropout", 0.0, "Chance that a word is not known.")
-    flags.DEFINE_float(
-        "pair", 0.0, "Chance that another clip is put beside the sample's."
+    command_line.define_flags(
+        settings.Input,
+        without=("group_queries", "sentences_per_clip", "skip_corrupt"),
     )
+    command_line.define_flags(transforms.Augmentation)
+    command_line.define_flags(training_split.divide, without=("index",))
 
 
 def main(_):
@@ -137,21 +147,15 @@ def main(_):
                 f"{path} exists; give another --output, or --overwrite to "
                 "replace it"
             )
-    values = {name: FLAGS[name].value for name in _AUGMENTATION_FLAGS}
-    try:
-        transforms.check_size(FLAGS.frame_height, FLAGS.frame_width)
-        augmentation = transforms.Augmentation(**values)
-    except ValueError as error:
-        raise errors.UserError(str(error)) from error
+    inputs = command_line.build(settings.Input)
+    augmentation = command_line.build(transforms.Augmentation)
     if FLAGS.passes > 1 and augmentation == pipeline.NO_AUGMENTATION:
         raise errors.UserError(
             f"--passes={FLAGS.passes} would store the same samples "
             "repeatedly; give an augmentation such as --flip=0.5"
         )
-    train_index, validation_index = training_split.set_aside_videos(
-        records.read_index(FLAGS.data, "train"),
-        FLAGS.validation_fraction,
-        FLAGS.seed,
+    train_index, validation_index = command_line.build(
+        training_split.divide, index=records.read_index(FLAGS.data, "train")
     )
     words = (
         vocabulary.Vocabulary.load(FLAGS.vocabulary)
@@ -167,7 +171,7 @@ def main(_):
             f"{FLAGS.word_vectors} lacks {len(missing)} of "
             f"{len(words.words)} words"
         )
-    size = {"height": FLAGS.frame_height, "width": FLAGS.frame_width}
+    size = {"height": inputs.frame_height, "width": inputs.frame_width}
     packs = {
         "train": pack(
             train_index,

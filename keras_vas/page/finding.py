@@ -9,7 +9,7 @@ import zipfile
 
 from keras_vas.errors import UserError
 from keras_vas.prediction.result import Segmentation
-from keras_vas.prediction.result_folder import PARTS, ResultFolder
+from keras_vas.prediction.result_folder import ResultFolder
 
 OVERLAY, ZIP = "overlay.mp4", "masks.zip"
 EVERY = (1, 2, 5, 10)
@@ -24,13 +24,15 @@ class Progress:
         done: frames.
         total: frames.
         seconds: since the start.
-        last: `prediction.FrameResult`.
+        last: `predictor.FrameResult`.
+        masks: of the last frame, bool `(sentences, height, width)`.
     """
 
     done: int
     total: int
     seconds: float
     last: object
+    masks: object
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,15 +98,15 @@ def work(visit):
             shutil.rmtree(visit.folder, ignore_errors=True)
 
 
-def segment(predictor, visit, lines, every):
-    """Segments the clip of a visit; its result is there at the end.
+def find(predictor, visit, sentences, every):
+    """Finds sentences in the clip of a visit, whose result is there at the end.
 
     Ends early, without a new result, where the visit ends or is stopped.
 
     Args:
-        predictor: `prediction.Predictor`.
+        predictor: `predictor.Predictor`.
         visit: `Visit` that shows a clip.
-        lines: list of str, the sentences.
+        sentences: list of str.
         every: distance of the frames.
 
     Yields:
@@ -113,26 +115,23 @@ def segment(predictor, visit, lines, every):
     video = visit.clip.video()
     total = -(-len(visit.clip) // every)
     folder = visit.new_folder()
-    found = Segmentation(video, lines)
+    found = Segmentation(video, sentences)
     started = reported = time.monotonic()
     visit.stopped = finished = False
     try:
-        with ResultFolder(folder, video, lines, every) as files:
-            for one in predictor.stream(video, lines, every=every):
+        with ResultFolder(folder, video, sentences, every) as files:
+            for one in predictor.stream(video, sentences, every=every):
                 if visit.closed or visit.stopped:
                     raise _StoppedError
                 found.add(one)
+                masks = found.mask(len(found) - 1)
                 files.add(
-                    one.number,
-                    one.time_seconds,
-                    one.frame,
-                    found.mask(len(found) - 1),
-                    one.scores,
+                    one.number, one.time_seconds, one.frame, masks, one.scores
                 )
                 visit.used = now = time.monotonic()
                 if now - reported >= _REPORT_SECONDS:
                     reported = now
-                    yield Progress(len(found), total, now - started, one)
+                    yield Progress(len(found), total, now - started, one, masks)
         _zip(folder)
         visit.clear()
         visit.result = Result(folder, found, every, time.monotonic() - started)
@@ -152,10 +151,8 @@ class _StoppedError(Exception):
 
 
 def _zip(folder):
-    """Puts the parts of a result into one file."""
+    """Puts the files of a result into one."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     with zipfile.ZipFile(folder / ZIP, "x", zipfile.ZIP_DEFLATED) as archive:
-        for part in PARTS:
-            place = folder / part
-            for path in sorted(place.rglob("*")) if place.is_dir() else [place]:
-                if path.is_file():
-                    archive.write(path, path.relative_to(folder))
+        for path in files:
+            archive.write(path, path.relative_to(folder))

@@ -1,6 +1,6 @@
 """Draws one clip of moving actors as pictures, and prints its sentences.
 
-    python tfrecords/draw_clip.py --clip=0 --output=DIR
+    python -m keras_vas.data.moving_actors --clip=0 --output=DIR
 
     DIR/00001.png ...       frames
 
@@ -10,36 +10,39 @@ video: `segment.py --video=DIR` then sees the clip as it was in training.
 
 import pathlib
 
-import numpy as np
 from absl import flags
 
 from keras_vas import command_line, errors
 from keras_vas.data.moving_actors import drawing
-from keras_vas.data.records import schema
 from keras_vas.pictures import overlay
 
-FLAGS = flags.FLAGS
-
-flags.DEFINE_string("output", None, "Folder to make.", required=True)
-flags.DEFINE_integer("clip", 0, "Number of the test clip.", lower_bound=0)
-flags.DEFINE_integer("seed", 0, "As of build_moving_actors.py.", lower_bound=0)
-flags.DEFINE_integer(
-    "size", 256, "Height and width in pixels.",
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the frames, which is made.", required=True
+)
+_CLIP = flags.DEFINE_integer(
+    "clip", 0, "Number of the test clip.", lower_bound=0
+)
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Seed of the clips, as in build_moving_actors.py.", lower_bound=0
+)
+_SIZE = flags.DEFINE_integer(
+    "size",
+    256,
+    "Height and width of the frames in pixels.",
     lower_bound=drawing.SMALLEST_SIDE,
-)  # fmt: skip
+)
 
 
 def main(_):
     """Draws the clip."""
-    folder = pathlib.Path(FLAGS.output)
+    folder = pathlib.Path(_OUTPUT.value)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise errors.UserError(f"{folder} is not empty; name a new --output")
     clip = drawing.draw_clip(
-        FLAGS.seed, "test", FLAGS.clip, height=FLAGS.size, width=FLAGS.size
+        _SEED.value, "test", _CLIP.value, height=_SIZE.value, width=_SIZE.value
     )
     folder.mkdir(parents=True, exist_ok=True)
-    shown = schema.CLIP_OFFSETS[1] - schema.CLIP_OFFSETS[0]
-    frames = np.repeat(clip.frames, shown, axis=0)
+    frames = clip.video()
     for number, frame in enumerate(frames, 1):
         overlay.write_png(folder / f"{number:05d}.png", frame)
     print(f"{len(frames)} frames in {folder}; sentences about them:")

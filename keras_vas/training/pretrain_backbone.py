@@ -1,7 +1,7 @@
 """Teaches a backbone what moving actors look like, or what they do.
 
-    python benchmarks/pretrain_backbone.py --backbone=i3d --width=0.25 \
-        --output=DIR
+    python -m keras_vas.training.pretrain_backbone --backbone=i3d \
+        --width=0.25 --output=DIR
 
 It is to the narrow models of the ablations what ImageNet and Kinetics are to
 the paper's: classes without any sentence. A spatial backbone names the look
@@ -25,17 +25,22 @@ from keras_vas.runs import run as run_directory
 FLAGS = flags.FLAGS
 
 flags.DEFINE_enum(
-    "backbone", None, [*SPATIAL_BACKBONES, *TEMPORAL_BACKBONES], "",
+    "backbone",
+    None,
+    [*SPATIAL_BACKBONES, *TEMPORAL_BACKBONES],
+    "The network to teach.",
     required=True,
-)  # fmt: skip
-flags.DEFINE_string("output", None, "Folder to write.", required=True)
-flags.DEFINE_float("width", 0.25, "Multiplies the channels.")
+)
+flags.DEFINE_string(
+    "output", None, "Folder to write the taught backbone to.", required=True
+)
+flags.DEFINE_float("width", 0.25, "What the published channels are times.")
 flags.DEFINE_integer("steps", 400, "Batches to train on.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 16, "Clips in a batch.", lower_bound=1)
 flags.DEFINE_integer("clips", 2800, "Clips to train on.", lower_bound=1)
 flags.DEFINE_integer("held_out", 200, "Clips to test on.", lower_bound=1)
-flags.DEFINE_integer("size", 64, "Height and width in pixels.")
-flags.DEFINE_integer("seed", 0, "Of weights, clips and order.")
+flags.DEFINE_integer("size", 64, "Height and width of the clips in pixels.")
+flags.DEFINE_integer("seed", 0, "Decides weights, clips and their order.")
 
 _BACKGROUND = 0
 _BACKGROUND_WEIGHT = 0.15
@@ -50,26 +55,18 @@ def main(_):
     keras.utils.set_random_seed(FLAGS.seed)
     temporal = FLAGS.backbone in TEMPORAL_BACKBONES
     names = list(language.ACTIONS if temporal else language.LOOKS)
-    frames, labels = _clips(temporal, names)
+    frames, labels = _clips(
+        FLAGS.clips + FLAGS.held_out, FLAGS.size, FLAGS.seed, temporal, names
+    )
     model = classifier(FLAGS.backbone, FLAGS.width, FLAGS.size, 1 + len(names))
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, FLAGS.steps, warmup_target=3e-3, warmup_steps=FLAGS.steps // 13
+    _train(
+        model,
+        frames[: FLAGS.clips],
+        labels[: FLAGS.clips],
+        FLAGS.steps,
+        FLAGS.batch_size,
+        FLAGS.seed,
     )
-    model.compile(
-        keras.optimizers.Adam(rate, clipnorm=1.0),
-        loss=_loss,
-        metrics=[actor_accuracy],
-    )
-    order = np.random.default_rng(FLAGS.seed)
-    for _ in (bar := tqdm.trange(FLAGS.steps, unit=" steps")):
-        chosen = order.integers(0, FLAGS.clips, FLAGS.batch_size)
-        logs = model.train_on_batch(
-            frames[chosen], labels[chosen], return_dict=True
-        )
-        bar.set_postfix(
-            {k: f"{float(v):.3f}" for k, v in logs.items()}, refresh=False
-        )
-        model.reset_metrics()
     _, accuracy = model.evaluate(
         frames[FLAGS.clips :],
         labels[FLAGS.clips :],
@@ -89,6 +86,27 @@ def main(_):
         f"actors' pixels of {FLAGS.held_out} clips; {len(arrays)} arrays in "
         f"{path}"
     )
+
+
+def _train(model, frames, labels, steps, batch_size, seed):
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, steps, warmup_target=3e-3, warmup_steps=steps // 13
+    )
+    model.compile(
+        keras.optimizers.Adam(rate, clipnorm=1.0),
+        loss=_loss,
+        metrics=[actor_accuracy],
+    )
+    order = np.random.default_rng(seed)
+    for _ in (bar := tqdm.trange(steps, unit=" steps")):
+        chosen = order.integers(0, len(frames), batch_size)
+        logs = model.train_on_batch(
+            frames[chosen], labels[chosen], return_dict=True
+        )
+        bar.set_postfix(
+            {k: f"{float(v):.3f}" for k, v in logs.items()}, refresh=False
+        )
+        model.reset_metrics()
 
 
 def prefix_of(backbone):
@@ -137,14 +155,11 @@ def _doubled(x):
     return keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
 
 
-def _clips(temporal, names):
+def _clips(count, size, seed, temporal, names):
     """Frames, uint8, and the class of every pixel of the target frame."""
-    count = FLAGS.clips + FLAGS.held_out
-    frames, labels = [], np.zeros((count, FLAGS.size, FLAGS.size), np.uint8)
+    frames, labels = [], np.zeros((count, size, size), np.uint8)
     for i in range(count):
-        clip = drawing.draw_clip(
-            FLAGS.seed, "train", i, height=FLAGS.size, width=FLAGS.size
-        )
+        clip = drawing.draw_clip(seed, "train", i, height=size, width=size)
         frames.append(
             clip.frames if temporal else clip.frames[schema.TARGET_INDEX]
         )

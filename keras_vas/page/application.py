@@ -1,0 +1,130 @@
+"""The whole page as an application, and the server that it runs in.
+
+Gradio reads the environment when it is imported: nothing here imports it
+before `serve` has set that.
+"""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+import threading
+
+from keras_vas.errors import UserError
+from keras_vas.page import temporary_folder
+
+_CONNECTIONS = 256
+_LAST_SECONDS = 2
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+
+
+def serve(model, which, limits, host, port):
+    """Serves the page until the program is interrupted.
+
+    Args:
+        model: path of what `predictor.load` takes.
+        which: likewise.
+        limits: `Limits`.
+        host: address to listen on.
+        port: likewise; 0 takes any that is free.
+
+    Raises:
+        UserError: the address is taken, Gradio is missing, or there is no
+            such model.
+    """
+    # The temporary folder is removed then, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    with (
+        contextlib.closing(_listen(host, port)) as listening,
+        temporary_folder.folder() as folder,
+    ):
+        # It sends nothing anywhere, and what it would write comes to lie in
+        # the folder that is removed.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        os.environ["HF_HUB_OFFLINE"] = "1"
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "gradio")
+        _require_gradio()
+        from keras_vas.prediction import predictor
+
+        loaded = predictor.load(model, which)
+        port = listening.getsockname()[1]
+        name = f"[{host}]" if ":" in host else host
+        application, visits = application_of(loaded, folder, limits, name, port)
+        print(f"The page is at http://{name}:{port} (ctrl-C ends it)")
+        _run(application, visits, listening)
+
+
+def application_of(predictor, folder, limits, host, port):
+    """The whole page as an ASGI application.
+
+    Args:
+        predictor: `predictor.Predictor`.
+        folder: `pathlib.Path` of an empty folder for everything temporary.
+        limits: `Limits`.
+        host: address it will be served at; of a loopback address, the page
+            answers to the names of this machine alone.
+        port: likewise.
+
+    Returns:
+        The application, and its `Visits`.
+    """
+    from keras_vas.page import layout, routes, samples
+    from keras_vas.page.gate import Gate
+    from keras_vas.page.inbox import Inbox
+    from keras_vas.page.visits import Visits
+
+    visits = Visits(folder / "visits", limits)
+    inbox = Inbox(folder / "inbox", limits)
+    drawn = samples.draw(folder / "samples", limits)
+    page = layout.build(predictor, visits, inbox, drawn, limits)
+    inner = layout.mount(routes.make(visits, inbox, limits), page, limits)
+    hosts = (*_LOOPBACK, host) if host in _LOOPBACK else None
+    return Gate(inner, f"keras_vas_{port}", hosts), visits
+
+
+def _run(application, visits, listening):
+    import uvicorn
+
+    config = uvicorn.Config(
+        application,
+        log_level="warning",
+        limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=_LAST_SECONDS,
+        server_header=False,
+    )
+    stopped = threading.Event()
+    sweeper = threading.Thread(
+        target=visits.sweep_until, args=[stopped], daemon=True
+    )
+    sweeper.start()
+    try:
+        uvicorn.Server(config).run(sockets=[listening])
+    finally:
+        stopped.set()
+
+
+def _listen(host, port):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listening.close()
+        taken = getattr(error, "errno", None) == errno.EADDRINUSE
+        what = "is taken" if taken else f"cannot be listened on ({error})"
+        raise UserError(
+            f"{host}:{port} {what}; give another --host or --port"
+        ) from error
+    return listening
+
+
+def _require_gradio():
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            "the page needs Gradio; install it: pip install 'keras_vas[app]'"
+        ) from error
