@@ -1,15 +1,17 @@
 """Clips made of fabricated pictures in COCO's format."""
 
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
 import pytest
+import small_records
 
 from keras_vas.data import records
 from keras_vas.data.picture_clips import clips, coco, language, scene
 from keras_vas.errors import UserError
-from tfrecords import build_pictures
 
 HEIGHT, WIDTH = 120, 160
 DOG, CAR, PERSON = 1, 2, 3
@@ -183,18 +185,18 @@ def test_objects_move_as_it_is_said(motion, axis, sign, monkeypatch):
     assert both / either > 0.9
 
 
-def test_records_are_the_same_whatever_the_workers(source, tmp_path):
-    counts = {"cutouts": 24, "stills": 4}
-    manifests = [
-        build_pictures.build(
-            tmp_path / f"records{workers}", source, counts,
-            seed=3, workers=workers, shards=2,
-        )
-        for workers in (1, 2)
-    ]  # fmt: skip
-    assert manifests[0] == manifests[1]
-    index = records.read_index(tmp_path / "records1", "train")
-    frames = [index.read(i) for i in range(len(index))]
+def _records(folder, source, kind, count):
+    def convert(video_id, split):
+        return clips.convert(video_id, split, source=str(source), seed=3)
+
+    ids = [f"{kind}-{number:06d}" for number in range(count)]
+    small_records.write(folder, convert, {"train": ids}, clips.DATASET)
+    index = records.read_index(folder, "train")
+    return [index.read(i) for i in range(len(index))]
+
+
+def test_sentences_name_what_they_mean_or_nothing(source, tmp_path):
+    frames = _records(tmp_path / "records", source, "cutouts", 30)
     asked = [(f, q) for f in frames for q in f.queries]
     empty = [not f.actors[q.actor].mask.any() for f, q in asked]
     assert 0 < sum(empty) < 0.35 * len(empty)
@@ -207,18 +209,36 @@ def test_records_are_the_same_whatever_the_workers(source, tmp_path):
 
 
 def test_two_like_things_in_a_still_are_told_by_their_place(source, tmp_path):
-    build_pictures.build(
-        tmp_path / "records", source, {"stills": 4}, seed=0, workers=1
-    )
-    index = records.read_index(tmp_path / "records", "train")
-    last = next(
-        f
-        for f in map(index.read, range(len(index)))
-        if f.video_id == "stills-000003"
-    )
+    frames = _records(tmp_path / "records", source, "stills", 4)
+    (last,) = [f for f in frames if f.video_id == "stills-000003"]
     dogs = [q for q in last.queries if last.actors[q.actor].look == "dog"]
     assert len(dogs) == 2
     for query in dogs:
         columns = last.actors[query.actor].mask.nonzero()[1]
         side = "left" if columns.mean() < WIDTH / 2 else "right"
         assert side in query.text
+
+
+def test_the_program_writes_the_same_whatever_its_workers(
+    source, tmp_path, repository
+):
+    written = []
+    for workers in (1, 2):
+        output = tmp_path / f"records{workers}"
+        subprocess.run(
+            [
+                sys.executable,
+                str(repository / "tfrecords" / "build_pictures.py"),
+                f"--source={source}",
+                f"--output={output}",
+                "--cutouts=8",
+                "--stills=2",
+                f"--workers={workers}",
+            ],
+            check=True,
+        )
+        written.append(
+            [p.read_bytes() for p in sorted(output.glob("*.tfrecord"))]
+        )
+    assert written[0] == written[1]
+    assert sum(map(len, written[0])) > 0
