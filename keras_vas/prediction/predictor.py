@@ -14,7 +14,7 @@ import zipfile
 import keras
 import numpy as np
 
-from keras_vas import files
+from keras_vas import files, presets
 from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
@@ -57,9 +57,10 @@ def load(path, which="best"):
     """Loads a trained model.
 
     Args:
-        path: a run directory of train.py, a `.keras` file or a SavedModel of
-            export.py (the folder with `saved_model.pb`, or the one above it,
-            whose highest version is taken).
+        path: name or file of a preset, a run directory of train.py, a `.keras`
+            file or a SavedModel of export.py (the folder with
+            `saved_model.pb`, or the one above it, whose highest version is
+            taken).
         which: checkpoint of a run directory, `"best"` or `"last"`.
 
     Returns:
@@ -68,7 +69,7 @@ def load(path, which="best"):
     Raises:
         UserError: there is nothing, or something else.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(presets.run_of(path))
     if path.is_file():
         return _load_keras(path)
     if (path / "config.json").is_file():
@@ -80,8 +81,8 @@ def load(path, which="best"):
             return Predictor(SavedModelSegmenter(folder))
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
-        f"{path} {what}; name a run directory of train.py, or a .keras file "
-        "or SavedModel of export.py"
+        f"{path} {what}; name a run directory of train.py, a .keras file or "
+        f"SavedModel of export.py, or a preset: {', '.join(presets.PRESETS)}"
     )
 
 

@@ -11,7 +11,8 @@ from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.runs.run import best_path
-from keras_vas.training import class_prior, fine_tuning
+from keras_vas.training import fine_tuning
+from keras_vas.weights import class_prior
 
 
 def choose_vocabulary(beginning, path, sentences):
@@ -193,7 +194,10 @@ def _assign_class_prior(model, head, vocabulary):
     layers = [x for x in model.layers if isinstance(x, ClassPrior)]
     if layers:
         count = class_prior.assign(
-            layers[0], model.get_config()["spatial_backbone"], head, vocabulary
+            layers[0],
+            model.get_config()["spatial_backbone"],
+            head,
+            vocabulary.words,
         )
         print(f"class prior: {count} words have a direction")
 

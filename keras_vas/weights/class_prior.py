@@ -5,7 +5,7 @@ noun is the sum of those of the classes that it may mean (`class_words`), less
 what all classes share; people, whom ImageNet lacks, have the direction in
 `person_directions.npz`, the mean feature of stage 5 within the outlines of
 people in COCO's pictures less that outside of them
-(`python -m keras_vas.training.person_direction` makes it).
+(`python -m keras_vas.weights.person_direction` makes it).
 """
 
 import pathlib
@@ -19,14 +19,14 @@ from keras_vas.errors import UserError
 PERSON_DIRECTIONS = pathlib.Path(__file__).with_name("person_directions.npz")
 
 
-def assign(layer, architecture, kernel, vocabulary):
-    """Gives a `ClassPrior` the words of a vocabulary.
+def assign(layer, architecture, kernel, words):
+    """Gives a `ClassPrior` the words of a model.
 
     Args:
         layer: `layers.ClassPrior`.
         architecture: name of the spatial backbone.
         kernel: float array (channels, 1000), the head's weights.
-        vocabulary: `Vocabulary`.
+        words: list of str, the vocabulary in the order of its ids.
 
     Returns:
         int, how many words have a direction.
@@ -40,9 +40,9 @@ def assign(layer, architecture, kernel, vocabulary):
             "classes of ImageNet, such as imagenet"
         )
     table = class_words.shipped()
-    roles = np.zeros(len(vocabulary), np.float32)
+    roles = np.zeros(layer.vocabulary_size, np.float32)
     chosen, weights = [], []
-    for number, word in enumerate(vocabulary.words, FIRST_WORD_ID):
+    for number, word in enumerate(words, FIRST_WORD_ID):
         roles[number] = table.role(word)
         if roles[number] == class_words.NOUN:
             chosen.append(number)
@@ -53,7 +53,7 @@ def assign(layer, architecture, kernel, vocabulary):
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     _, axes = np.linalg.eigh(directions.T @ directions)
     axes = axes[:, ::-1][:, : layer.rank]
-    meanings = np.zeros((len(vocabulary), layer.rank), np.float32)
+    meanings = np.zeros((len(roles), layer.rank), np.float32)
     meanings[chosen, : axes.shape[1]] = directions @ axes
     base = np.zeros((layer.rank, kernel.shape[0]), np.float32)
     base[: axes.shape[1]] = (span @ axes).T
@@ -80,7 +80,7 @@ def class_directions(kernel, architecture):
         if architecture not in known:
             raise UserError(
                 f"no direction of people is known for {architecture}; make "
-                "one with python -m keras_vas.training.person_direction"
+                "one with python -m keras_vas.weights.person_direction"
             )
         person = known[architecture].astype(np.float32)
     length = np.linalg.norm(classes, axis=0).mean()
