@@ -1,4 +1,4 @@
-"""A trained run as one small file, without the backbones it left frozen.
+"""A trained run as one small file, without published backbones left frozen.
 
     FILE.npz   `about`, JSON as bytes: version, the run's config.json, words,
                for each frozen backbone the name of its weights
@@ -25,6 +25,7 @@ from keras_vas.weights import class_prior
 
 VERSION = 1
 SUFFIX = ".npz"
+LARGEST = 20_000_000  # bytes of a file
 _ABOUT = "about"
 _BACKBONES = ("spatial_backbone", "temporal_backbone")
 _FLAGS = ("frame_height", "frame_width", "validation_videos", "seed")
@@ -38,8 +39,7 @@ def fold(run, output):
         output: path of the file, with the suffix `.npz`.
 
     Raises:
-        UserError: another suffix, or a backbone of the run is none of
-            `weights.REGISTRY`.
+        UserError: another suffix, or a file that would be too large.
     """
     if pathlib.Path(output).suffix != SUFFIX:
         raise UserError(f"--output={output} must end in {SUFFIX}")
@@ -49,10 +49,12 @@ def fold(run, output):
         path for path in variables if path.startswith(tuple(_derived(model)))
     }
     backbones = {}
-    for part in _BACKBONES:
+    frozen = config["flags"].get("freeze", "none") != "none"
+    for part in _BACKBONES if frozen else ():
         stored = _backbone(model, part)
-        if stored:
-            backbones[part] = _known_weights(model, part, run)
+        name = _known_weights(model, part) if stored else None
+        if name:
+            backbones[part] = name
             without |= set(stored)
     arrays = {
         path: np.asarray(variable).astype(np.float16)
@@ -72,6 +74,13 @@ def fold(run, output):
     with files.atomic_path(pathlib.Path(output)) as path:
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
         np.savez_compressed(path, **{_ABOUT: text}, **arrays)
+        size = path.stat().st_size
+        if size > LARGEST:
+            raise UserError(
+                f"the preset of {run} has {size / 1e6:.0f} MB, and at most "
+                f"{LARGEST / 1e6:.0f} are allowed; leave published backbones "
+                "frozen in training, which a preset does without"
+            )
 
 
 def unfold(path, run, cache=None):
@@ -151,8 +160,8 @@ def _weights(model, part, name, cache=None):
     return weights.load(name, model.get_config()[part], cache)
 
 
-def _known_weights(model, part, run):
-    """The name of the published weights that a backbone has."""
+def _known_weights(model, part):
+    """The name of the published weights that a backbone has, or `None`."""
     variables = model_variables(model)
     before = {k: np.array(variables[k]) for k in _backbone(model, part)}
     architecture = model.get_config()[part]
@@ -165,10 +174,7 @@ def _known_weights(model, part, run):
             for path, array in before.items()
         ):
             return name
-    raise UserError(
-        f"the {part} of {run} has none of the published weights of "
-        f"{architecture}; a preset needs backbones that training left frozen"
-    )
+    return None
 
 
 def _backbone(model, part):

@@ -20,7 +20,11 @@ from keras_vas.weights.cache import VARIABLE
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    return small_run.make(tmp_path_factory.mktemp("run"))
+    run = small_run.make(tmp_path_factory.mktemp("run"))
+    config = run_directory.read_config(run)
+    config["flags"]["freeze"] = "backbones"
+    (run / "config.json").write_text(json.dumps(config))
+    return run
 
 
 @pytest.fixture
@@ -70,10 +74,23 @@ def test_a_preset_gives_the_masks_of_its_run(run, published, tmp_path):
     assert (unfolded / "config.json").stat().st_mtime_ns == before
 
 
-def test_trained_backbones_make_no_preset(run, published, tmp_path):
+def test_trained_backbones_are_stored_too(run, published, tmp_path):
     name = next(iter(published.backbone))
     published.backbone[name] = published.backbone[name] + 1
-    with pytest.raises(UserError, match="none of the published weights of i3d"):
+    path = tmp_path / "whole.npz"
+    preset_file.fold(run, path)
+    about, arrays = preset_file.read(path)
+    assert about["backbones"] == {}
+    assert arrays.keys() == published.backbone.keys() | arrays.keys()
+    probabilities, expected = (
+        1 / (1 + np.exp(-_logits(x))) for x in (presets.run_of(path), run)
+    )
+    np.testing.assert_allclose(probabilities, expected, atol=1e-2)
+
+
+def test_a_large_preset_is_not_written(run, published, tmp_path, monkeypatch):
+    monkeypatch.setattr(preset_file, "LARGEST", 1000)
+    with pytest.raises(UserError, match="at most"):
         preset_file.fold(run, tmp_path / "small.npz")
     assert not list(tmp_path.glob("*.npz"))
 

@@ -1,12 +1,14 @@
 """The directions of words, against sums over classes written out."""
 
+import cv2
 import numpy as np
 import pytest
 
+from keras_vas.data.picture_clips import coco
 from keras_vas.data.text import class_words
 from keras_vas.errors import UserError
 from keras_vas.layers import ClassPrior
-from keras_vas.weights import class_prior
+from keras_vas.weights import class_prior, person_direction
 
 CHANNELS = 1100  # more than classes, so that nothing is lost
 WORDS = ("a", "camel", "rhino", "woman", "running", "on")
@@ -66,3 +68,24 @@ def test_the_shipped_direction_fits_resnet50():
     with np.load(class_prior.PERSON_DIRECTIONS) as known:
         assert known["resnet50"].shape == (2048,)
         assert np.isfinite(known["resnet50"]).all()
+
+
+def test_the_direction_of_people_is_what_sets_them_apart(tmp_path):
+    image = np.zeros((192, 320, 3), np.uint8)
+    image[:, :160] = (200, 10, 30)  # people on the left are red
+    image[:, 160:] = (20, 10, 90)
+    cv2.imwrite(str(tmp_path / "1.png"), image[..., ::-1])
+    left = np.array([[0, 0], [158, 0], [158, 191], [0, 191]], float)
+    picture = coco.Picture(
+        id=1, path=str(tmp_path / "1.png"), height=192, width=320,
+        complete=True, crowded=False,
+        instances=(coco.Instance(1, "person", (left,)),),
+    )  # fmt: skip
+
+    def cells(frames):
+        return frames.reshape(1, 6, 32, 10, 32, 3).mean(axis=(2, 4))
+
+    found = person_direction.measure(cells, [picture])
+    np.testing.assert_allclose(found, [180, 0, -60], atol=1)
+    with pytest.raises(UserError, match="no picture shows people"):
+        person_direction.measure(cells, [])
