@@ -43,7 +43,20 @@ class Preset:
         ]
 
 
-PRESETS = {}
+PRESETS = {
+    "moving_actors": Preset(
+        task="outlines of drawn shapes, by sentences about look and action",
+        data="moving_actors, 7,500 drawn clips, as `make demo` trains it",
+        metrics="mean IoU 80.5 on 759 test sentences, the right one of two "
+        "look-alikes 92.8 %",
+        licence="Apache-2.0",
+        knows="64 words, 36 looks and 8 actions at 64 x 64 pixels; nothing "
+        "of real videos",
+        speed="0.04 on 2 CPU cores",
+        sha256="4b3ffbc27ebbc582ffa085c19a79cce7"
+        "7f825fece20f56ee7a0979c3626a7516",
+    ),
+}
 
 
 def path_of(name):
