@@ -118,7 +118,7 @@ def _predictor(model, vocabulary, config, calibration):
         flags["frame_width"],
         calibration,
     )
-    return Predictor(segmenter, model, vocabulary)
+    return Predictor(segmenter, model, vocabulary, calibration.threshold)
 
 
 class Predictor:
@@ -127,9 +127,14 @@ class Predictor:
     Attributes:
         model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel.
+        threshold: what a probability must exceed to belong to a mask, unless
+            told: the calibrated number of a run, 0.5 of a SavedModel.
     """
 
-    def __init__(self, segmenter, model=None, vocabulary=None):
+    def __init__(
+        self, segmenter, model=None, vocabulary=None, threshold=THRESHOLD
+    ):
+        self.threshold = threshold
         self.model = model
         self.vocabulary = vocabulary
         self._segmenter = segmenter
@@ -146,7 +151,7 @@ class Predictor:
         video,
         queries,
         *,
-        threshold=THRESHOLD,
+        threshold=None,
         keep_probabilities=False,
         **options,
     ):
@@ -157,7 +162,8 @@ class Predictor:
                 folder of images, number of a camera, or uint8 frames
                 `(time, height, width, 3)`.
             queries: sentences, a list of str (or one str).
-            threshold: what a probability must exceed to belong to a mask.
+            threshold: what a probability must exceed to belong to a mask,
+                instead of the predictor's own.
             keep_probabilities: also keep float32 probabilities, 4 bytes a
                 pixel, frame and sentence.
             **options: as `stream` takes them.
@@ -171,7 +177,10 @@ class Predictor:
         queries = _sentences(queries)
         video = open_video(video)
         result = Segmentation(
-            video, queries, threshold, keep_probabilities=keep_probabilities
+            video,
+            queries,
+            self.threshold if threshold is None else threshold,
+            keep_probabilities=keep_probabilities,
         )
         for found in self.stream(video, queries, **options):
             result.add(found)

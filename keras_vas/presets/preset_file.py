@@ -1,13 +1,15 @@
 """A trained run as one small file, without published backbones left frozen.
 
     FILE.npz   `about`, JSON as bytes: version, the run's config.json, words,
-               for each frozen backbone the name of its weights
+               for each frozen backbone the name of its weights, and the
+               calibration of its score and threshold
                every other variable of the model by its path, float16
 
 The weights of `ClassPrior` follow from the head of the spatial backbone and
 the vocabulary, so they are not stored either.
 """
 
+import dataclasses
 import json
 import pathlib
 import zipfile
@@ -19,6 +21,7 @@ from keras_vas.errors import UserError
 from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.models import registry as models
 from keras_vas.models.variables import model_variables
+from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.weights import class_prior
@@ -70,6 +73,7 @@ def fold(run, output):
         },
         "words": vocabulary.words,
         "backbones": backbones,
+        "presence": dataclasses.asdict(presence_score.Calibration.load(run)),
     }
     with files.atomic_path(pathlib.Path(output)) as path:
         text = np.frombuffer(json.dumps(about).encode(), np.uint8)
@@ -125,6 +129,7 @@ def unfold(path, run, cache=None):
         checkpoint.read(variables),
         {"step": 0, "epoch": 0, "training_only": []},
     )
+    presence_score.Calibration(**about["presence"]).save(run)
     run_directory.write(run, about["config"], about["words"])
 
 
@@ -174,6 +179,8 @@ def _known_weights(model, part):
             for path, array in before.items()
         ):
             return name
+    for path, array in before.items():
+        variables[path].assign(array)
     return None
 
 

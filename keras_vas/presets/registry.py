@@ -53,8 +53,8 @@ PRESETS = {
         knows="64 words, 36 looks and 8 actions at 64 x 64 pixels; nothing "
         "of real videos",
         speed="0.04 on 2 CPU cores",
-        sha256="4b3ffbc27ebbc582ffa085c19a79cce7"
-        "7f825fece20f56ee7a0979c3626a7516",
+        sha256="19a971c4b8e4d1f4d55a6092eed041ca"
+        "529452776d2a5b031f6d21ab3996b6fe",
     ),
 }
 
