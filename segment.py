@@ -18,6 +18,7 @@ import tqdm
 from absl import flags
 
 from keras_vas import command_line
+from keras_vas.errors import UserError
 from keras_vas.prediction import result_folder
 from keras_vas.prediction.options import Options
 from keras_vas.video.reader import open_video
@@ -48,6 +49,12 @@ _THRESHOLD = flags.DEFINE_float(
     lower_bound=0,
     upper_bound=1,
 )
+_ALLOW_PLAYLISTS = flags.DEFINE_bool(
+    "allow_playlists",
+    False,
+    "Also take --video that is a list of other files or addresses, such as "
+    "m3u8; only for lists of somebody trusted.",
+)
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
 )
@@ -60,7 +67,8 @@ def main(_):
     """Segments the video that the flags name."""
     result_folder.check_directory(_OUTPUT.value)
     options = command_line.build(Options)
-    video = open_video(_VIDEO.value)
+    _check_texts(_QUERY.value)
+    video = open_video(_VIDEO.value, allow_playlists=_ALLOW_PLAYLISTS.value)
     # TensorFlow takes its time; what can be wrong before it is said first.
     from keras_vas.prediction import predictor as prediction_predictor
 
@@ -135,6 +143,14 @@ def interruption():
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_texts(texts):
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"--query={text!a} is no UTF-8 text") from error
 
 
 def _total(video, options):

@@ -25,7 +25,8 @@ from keras_vas.errors import UserError
 
 _FOREVER = 2**40
 _DATA_ERROR = re.compile(
-    "record at|schema version|No such file|Dataset was empty|pars|JPEG|PNG"
+    r"record at|schema version|No such file|Dataset was empty|[Pp]ars|JPEG|PNG"
+    r"|Input is empty|is not in \["
 )
 
 

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import parsing, transforms
+from keras_vas.data import record_tensors, transforms
 from keras_vas.data.records import schema
 from keras_vas.data.text.vocabulary import PADDING_ID
 
@@ -18,7 +18,7 @@ class _Asked:
     """A parsed record and the sentences that are asked about it.
 
     Attributes:
-        fields: dict of `schema.parse`.
+        fields: dict of `record_tensors.parse`.
         actors: int64 tensor `(sentences,)`, whom each means.
         tokens: int32 tensor `(sentences, words)`.
         samples: int64 tensor `(sentences,)`, numbers in the index.
@@ -276,7 +276,7 @@ class Samples:
             ),
             tf.TensorSpec([], tf.string),
         )
-        return parsing.parse(stored.take(1).get_single_element())
+        return record_tensors.parse(stored.take(1).get_single_element())
 
 
 def _parts(clips, shares):

@@ -26,7 +26,7 @@ from pycocotools import mask as coco
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.video.writer import VideoFile, add_sound
+from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
 PARTS = ("overlay.mp4", "masks", "masks.json", "contact_sheet.png")
@@ -125,10 +125,30 @@ class ResultFolder:
         self._overlay.add(np.concatenate([shown, self._strip]), seconds)
         self.frames += 1
 
+    def _shown(self, image, masks):
+        """The drawn frame, at the overlay's size."""
+        height, width = VideoFile.size_for(*image.shape[:2])
+        size = width, height
+        if size == image.shape[1::-1]:
+            return draw(image, masks, self._palette)
+        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
+        masks = [
+            cv2.resize(
+                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+            )
+            > 0
+            for x in masks
+        ]
+        image = cv2.resize(image, size, interpolation=way)
+        image = draw(image, masks, self._palette)
+        right = max(0, SMALLEST_WIDTH - width)
+        return cv2.copyMakeBorder(image, 0, 0, 0, right, cv2.BORDER_CONSTANT)
+
     def _begin(self, image):
         height, width = image.shape[:2]
+        _, shown_width = VideoFile.size_for(height, width)
         self._strip = legend(
-            self._queries, self._palette, VideoFile.width_for(width)
+            self._queries, self._palette, max(shown_width, SMALLEST_WIDTH)
         )
         head = {
             "made_by": MADE_BY,
