@@ -156,12 +156,14 @@ def _evidence(model, vocabulary, index, height, width):
         inputs = {"frames": clip, "tokens": vocabulary.encode(texts)}
         logits = model(inputs, training=False)["mask_logits"]
         truth = tf.map_fn(
-            lambda mask: transforms.letterbox_mask(mask, height, width),
+            lambda mask: transforms.pad(
+                transforms.fit_mask(mask, height, width)[None], height, width
+            )[0],
             masks,
             fn_output_signature=tf.TensorSpec([height, width, 1], tf.float32),
         )
         found = tf.sigmoid(logits[: tf.shape(masks)[0]]) > THRESHOLDS
-        found, truth = tf.cast(found, tf.float32), truth + tf.zeros_like(found)
+        found = tf.cast(found, tf.float32)
         intersection = tf.reduce_sum(found * truth, (1, 2))
         union = tf.reduce_sum(tf.maximum(found, truth), (1, 2))
         return presence_score.evidence(logits), intersection, union
