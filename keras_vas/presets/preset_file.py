@@ -3,7 +3,8 @@
     FILE.npz   `about`, JSON as bytes: version, the run's config.json, words,
                for each frozen backbone the name of its weights, and the
                calibration of its score and threshold
-               every other variable of the model by its path, float16
+               every other variable of the model by its path, float16: its
+               low bytes, then its high bytes, which compress better apart
 
 The weights of `ClassPrior` follow from the head of the spatial backbone and
 the vocabulary, so they are not stored either.
@@ -60,7 +61,7 @@ def fold(run, output):
             backbones[part] = name
             without |= set(stored)
     arrays = {
-        path: np.asarray(variable).astype(np.float16)
+        path: _planes(np.asarray(variable).astype(np.float16))
         for path, variable in variables.items()
         if path not in without
     }
@@ -144,7 +145,7 @@ def read(path):
             about = json.loads(stored[_ABOUT].tobytes())
             version = about["version"]
             arrays = {
-                name: stored[name].astype(np.float32)
+                name: _from_planes(stored[name]).astype(np.float32)
                 for name in stored.files
                 if name != _ABOUT
             }
@@ -159,6 +160,16 @@ def read(path):
             f"version {VERSION}; make it again with export.py --format=preset"
         )
     return about, arrays
+
+
+def _planes(array):
+    """float16 `shape` as uint8 `(2, *shape)`."""
+    return np.moveaxis(array[..., None].view(np.uint8), -1, 0)
+
+
+def _from_planes(planes):
+    joined = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    return joined.view(np.float16)[..., 0]
 
 
 def _weights(model, part, name, cache=None):
