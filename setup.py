@@ -25,9 +25,10 @@ setup(
         "docstring-parser>=0.16,<1",
         "google-crc32c>=1.5,<2",
         "h5py>=3.11",
-        # Keras 3.14.0 to 3.15.1 raise OperatorNotAllowedInGraphError in a
+        # 3.13 lacks the guards of 3.12.4 against zip and npz bombs; 3.14.0 to
+        # 3.15.1, which have them, raise OperatorNotAllowedInGraphError in a
         # resize to a symbolic size inside any tf.function.
-        "keras>=3.12.4,<3.14",
+        "keras>=3.12.4,<3.13",
         "numpy>=2.0,<3",
         "opencv-python-headless>=5,<6",
         "pillow>=10",
