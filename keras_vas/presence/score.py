@@ -59,16 +59,16 @@ class Calibration:
         slope: factor of the evidence.
         offset: what is added, in logits.
         source: `"uncalibrated"`, or what the two were fitted to.
+        metrics: dict of what was measured on queries that were not fitted.
         threshold: what a pixel's probability must exceed to belong to a mask,
             chosen for the mean IoU on the same videos.
-        metrics: dict of what was measured on queries that were not fitted.
     """
 
     slope: float = 1.0
     offset: float = 0.0
     source: str = UNCALIBRATED
-    threshold: float = THRESHOLD
     metrics: dict = dataclasses.field(default_factory=dict)
+    threshold: float = THRESHOLD
 
     def score(self, evidence):
         """Probability that the actor is there, of any array or tensor."""

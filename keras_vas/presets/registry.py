@@ -48,15 +48,17 @@ PRESETS = {
         task="outlines of people, animals and things in real videos, by "
         "sentences about what they are, look like and do",
         data="90 clips of 30 sequences of DAVIS-2016 with 450 sentences, and "
-        "3,981 clips made of 1,386 pictures of COCO",
-        metrics="METRICS",
+        "3,774 clips made of 1,386 pictures of COCO",
+        metrics="on 30 test clips of 10 other sequences (894 samples): mean "
+        "IoU 60.4, one actor 64.6, two side by side 59.2, the right one of "
+        "two 91.8 %",
         licence="non-commercial (DAVIS: CC BY-NC 4.0; COCO's annotations: "
         "CC BY 4.0)",
         knows="32,330 words of GloVe, of which the looks of 18,883 nouns come "
         "from ImageNet's classes by WordNet; motion only as far as 30 videos "
         "and moved cut-outs show it; of two people it often takes the wrong "
         "one, and its score says little about who is absent",
-        speed="SPEED",
+        speed="0.22 on 2 CPU cores, for one sentence about a clip",
         sha256="7896f491da4d4eed600d051f8cbbcf80"
         "1ea4de822b6f5a16079083412cb411e5",
     ),
