@@ -19,7 +19,6 @@ from absl import flags
 
 from keras_vas import command_line
 from keras_vas.errors import UserError
-from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import result_folder
 from keras_vas.prediction.options import Options
 from keras_vas.video.reader import open_video
@@ -44,8 +43,9 @@ _OUTPUT = flags.DEFINE_string(
 )
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
-    THRESHOLD,
-    "Probability above which a pixel belongs to the actor.",
+    None,
+    "Probability above which a pixel belongs to the actor; by default the "
+    "model's own.",
     lower_bound=0,
     upper_bound=1,
 )
@@ -73,6 +73,9 @@ def main(_):
     from keras_vas.prediction import predictor as prediction_predictor
 
     predictor = prediction_predictor.load(_MODEL.value, _WHICH.value)
+    threshold = _THRESHOLD.value
+    if threshold is None:
+        threshold = predictor.threshold
     for line in predictor.warnings(_QUERY.value):
         print(line)
     stream = predictor.stream(
@@ -99,7 +102,7 @@ def main(_):
                 found.number,
                 found.time_seconds,
                 found.frame,
-                found.probabilities > _THRESHOLD.value,
+                found.probabilities > threshold,
                 found.scores,
             )
             last = found

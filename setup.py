@@ -18,6 +18,7 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_vas", "keras_vas.*"]),
+    package_data={"keras_vas": ["**/*.npz", "**/WORDNET_LICENSE"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",

@@ -119,7 +119,6 @@ def start(run, *, flags, architecture, model, data_manifest, words):
         data_manifest: dict, the manifest of the records.
         words: list of str, the vocabulary in the order of its ids.
     """
-    run = pathlib.Path(run)
     config = {
         "flags": flags,
         "architecture": architecture,
@@ -127,9 +126,20 @@ def start(run, *, flags, architecture, model, data_manifest, words):
         "versions": _versions(),
         "data_manifest": data_manifest,
     }
+    write(run, config, words)
+
+
+def write(run, config, words):
+    """Writes `RUN/vocabulary.txt`, and `RUN/config.json` last.
+
+    Args:
+        run: run directory.
+        config: dict, see `start`.
+        words: list of str, the vocabulary in the order of its ids.
+    """
+    run = pathlib.Path(run)
     files.write_lines(run / "vocabulary.txt", words)
-    with files.atomic_path(run / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=1) + "\n")
+    files.write_json(run / "config.json", config)
 
 
 def check_same(run, *, flags, defaults, data_manifest):

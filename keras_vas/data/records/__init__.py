@@ -12,6 +12,7 @@ from keras_vas.data.records.manifest import read_manifest as read_manifest
 from keras_vas.data.records.reader import CorruptRecord as CorruptRecord
 from keras_vas.data.records.reader import RecordIndex as RecordIndex
 from keras_vas.data.records.reader import corruption_error as corruption_error
+from keras_vas.data.records.reader import join as join
 from keras_vas.data.records.reader import read_index as read_index
 from keras_vas.data.records.reader import verify as verify
 from keras_vas.data.records.shard import Conversion as Conversion

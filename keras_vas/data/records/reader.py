@@ -152,6 +152,39 @@ def read_index(directory, split, *, skip_corrupt=False):
     return dataclasses.replace(index.subset(whole), corrupt=corrupt)
 
 
+def join(indices):
+    """One index of several data sets.
+
+    Args:
+        indices: list of `RecordIndex` of distinct data sets.
+
+    Returns:
+        `RecordIndex`: their records in order; its directory and split are
+        those of the first, its manifest has theirs in a list, `parts`.
+
+    Raises:
+        UserError: two of them have a record of the same key.
+    """
+    if len(indices) == 1:
+        return indices[0]
+    keys = np.concatenate([index.keys for index in indices])
+    known, counts = np.unique(keys, return_counts=True)
+    if (counts > 1).any():
+        raise errors.UserError(
+            f"two data sets have a record {known[counts > 1][0]}; give "
+            "folders of different data sets"
+        )
+    return dataclasses.replace(
+        indices[0],
+        manifest={"parts": [index.manifest for index in indices]},
+        keys=keys,
+        paths=np.concatenate([index.paths for index in indices]),
+        offsets=np.concatenate([index.offsets for index in indices]),
+        queries=np.concatenate([index.queries for index in indices]),
+        corrupt=sum((index.corrupt for index in indices), ()),
+    )
+
+
 def verify(directory, split, *, progress=False):
     """Reads every record of a split and compares the checksums.
 
