@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Literal
 
-from keras_vas import losses
+from absl import flags
+
+from keras_vas import command_line, losses
 from keras_vas.data.frame_size import check_size
+from keras_vas.models import registry
 from keras_vas.training.learning_rate import SCHEDULES, LearningRate
 
 
@@ -204,6 +207,33 @@ class Beginning:
     def source(self, kind, encoder):
         """The value of an attribute such as `spatial_weights`, or `None`."""
         return getattr(self, f"{encoder}_{kind}") or None
+
+
+def define_model_flags():
+    """Defines --model, and a flag for each argument of the model it names.
+
+    Returns:
+        List of the flags' names.
+    """
+    flags.DEFINE_enum(
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Name of the model to train.",
+    )
+    model = command_line.checked(
+        registry.model_class,
+        command_line.early_value("model", registry.DEFAULT),
+    )
+    heads = {"deep_supervision"} & model.inference.keys()
+    return [
+        "model",
+        *command_line.define_flags(
+            model,
+            without=model.programs_set,
+            defaults=dict.fromkeys(heads, True),
+        ),
+    ]
 
 
 def _check(settings, name, least, most=None):
