@@ -18,17 +18,20 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     packages=find_packages(include=["keras_vas", "keras_vas.*"]),
+    package_data={"keras_vas": ["**/*.npz", "**/WORDNET_LICENSE"]},
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",
         "docstring-parser>=0.16,<1",
         "google-crc32c>=1.5,<2",
         "h5py>=3.11",
-        # Keras 3.14.0 to 3.15.1 raise OperatorNotAllowedInGraphError in a
+        # 3.13 lacks the guards of 3.12.4 against zip and npz bombs; 3.14.0 to
+        # 3.15.1, which have them, raise OperatorNotAllowedInGraphError in a
         # resize to a symbolic size inside any tf.function.
-        "keras>=3.12.4,<3.14",
+        "keras>=3.12.4,<3.13",
         "numpy>=2.0,<3",
         "opencv-python-headless>=5,<6",
+        "pillow>=10",
         "platformdirs>=4.2,<5",
         "protobuf>=6.31,<8",
         "pycocotools>=2.0.8",
@@ -59,7 +62,6 @@ setup(
             "matplotlib>=3.9,<4",
             "msgspec>=0.19,<1",
             "nbclient>=0.10,<0.12",
-            "pillow>=10",
             "playwright>=1.60,<2",
             "pytest>=8",
             "pytest-xdist>=3.6,<4",

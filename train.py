@@ -32,8 +32,11 @@ FLAGS = flags.FLAGS
 
 def define_flags(model_class):
     """Defines all flags; returns the names of those that make a run."""
-    flags.DEFINE_string(
-        "data", None, "Folder with the records to train on.", required=True
+    flags.DEFINE_list(
+        "data",
+        None,
+        "Folder with the records to train on, or several with commas between.",
+        required=True,
     )
     flags.DEFINE_string(
         "workdir", None, "Folder of the run, which is made.", required=True
@@ -104,12 +107,20 @@ def main(_):
     _set_precision()
     command_line.checked(inputs.check_batch, course.batch_size, replicas)
 
-    index = records.read_index(
-        FLAGS.data, "train", skip_corrupt=inputs.skip_corrupt
+    index = records.join(
+        [
+            records.read_index(
+                folder, "train", skip_corrupt=inputs.skip_corrupt
+            )
+            for folder in FLAGS.data
+        ]
     )
     for corrupt in index.corrupt:
         print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
     train_index, validation_index = build(training_split.divide, index=index)
+    shares = command_line.checked(
+        pipeline.shares, train_index, FLAGS.data, inputs.data_weights
+    )
     plan = trainer.Plan(
         epochs=course.epochs,
         steps_per_epoch=pipeline.steps_per_epoch(
@@ -186,6 +197,7 @@ def main(_):
             group_queries=inputs.group_queries,
             sentences_per_clip=inputs.sentences_per_clip,
             augmentation=augmentation,
+            shares=shares,
             **distribution.share(context),
         )
 
@@ -215,13 +227,24 @@ def main(_):
 
 
 def _set_precision():
-    if FLAGS.precision != "float32" and not tf.config.list_logical_devices(
-        "GPU"
-    ):
-        # TensorFlow 2.21 on a CPU has no float16 pooling in 3-D, and gives
-        # NaN in the bfloat16 gradient of 3-D convolution kernels.
+    # TensorFlow 2.21 on a CPU has no float16 pooling in 3-D, and gives NaN in
+    # the bfloat16 gradient of 3-D convolution kernels.
+    needed = {
+        "freeze": "backbones",
+        "modulation": "beside",
+        "coordinate_fusion": "linear",
+    }
+    untrained_3d = all(
+        name in FLAGS and FLAGS[name].value == value
+        for name, value in needed.items()
+    )
+    on_cpu = {"float32"} | ({"mixed_bfloat16"} if untrained_3d else set())
+    has_gpu = bool(tf.config.list_logical_devices("GPU"))
+    if FLAGS.precision not in on_cpu and not has_gpu:
         raise errors.UserError(
-            f"--precision={FLAGS.precision} needs a GPU; on a CPU give float32"
+            f"--precision={FLAGS.precision} needs a GPU; on a CPU give "
+            "float32, or mixed_bfloat16 with --freeze=backbones "
+            "--modulation=beside --coordinate_fusion=linear"
         )
     keras.config.set_dtype_policy(FLAGS.precision)
 

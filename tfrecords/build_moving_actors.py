@@ -27,7 +27,7 @@ def convert(video_id, split, **options):
     return records.Conversion([frame])
 
 
-def build(output, clips, *, sentences, seed, height, width, workers):
+def build(output, clips, *, sentences, seed, height, width, workers, verify):
     """Writes the records.
 
     Args:
@@ -38,6 +38,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
         height: of the frames in pixels, at least 64.
         width: of the frames in pixels, at least 64.
         workers: number of processes; the records do not depend on it.
+        verify: whether complete records are read again, or `None`.
 
     Returns:
         dict, the manifest.
@@ -57,6 +58,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
         },
         functools.partial(convert, **options),
         workers=workers,
+        verify=verify,
         shards=_SHARDS,
         source_fingerprint=str(options),
         code=(drawing, language),
@@ -101,6 +103,7 @@ def main(_):
         height=options.height,
         width=options.width,
         workers=options.workers,
+        verify=options.verify,
     )
     converter.conclude(manifest)
 

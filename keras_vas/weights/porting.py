@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from keras_vas import files
+from keras_vas import archives, files
 from keras_vas.errors import UserError
 from keras_vas.weights import containers, names, networks, stock_networks
 
@@ -64,7 +64,7 @@ def read(source, architecture):
     arrays = container.arrays
     told = arrays.pop(_METADATA, None)
     if told is not None:
-        told = json.loads(str(told))
+        told = _origin(told, source)
         if told["architecture"] != architecture:
             raise UserError(
                 f"{source} holds weights of {told['architecture']}, not of "
@@ -85,6 +85,16 @@ def read(source, architecture):
         own = names.own_names(arrays, architecture)
     told["arrays"] = names.fit(arrays, own, architecture, source)
     return Weights(**told)
+
+
+def _origin(text, source):
+    """What the metadata of a ported file says of it."""
+    with archives.reading(source, "ported file", "port it again"):
+        told = json.loads(str(text))
+        fields = {field.name for field in dataclasses.fields(Weights)}
+        if told.keys() != fields - {"arrays"}:
+            raise ValueError(f"its metadata has {len(told)} entries")
+        return told
 
 
 def _needs_keras(arrays, architecture):

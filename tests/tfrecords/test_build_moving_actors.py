@@ -156,7 +156,10 @@ def test_records_are_made_anew_when_their_bytes_would_change_and_only_then(
         assert done.returncode == 0, done.stderr
         manifest = json.loads((output / "manifest.json").read_text())
         return {
-            shard["name"]: (shard["sha256"], (output / shard["name"]).stat())
+            shard["name"]: (
+                shard["sha256"],
+                (output / shard["name"]).stat().st_mtime_ns,
+            )
             for split in manifest["splits"].values()
             for shard in split["shards"]
         }
