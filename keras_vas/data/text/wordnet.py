@@ -223,6 +223,10 @@ if __name__ == "__main__":
     flags.DEFINE_string(
         "wordnet", "/usr/share/wordnet", "Folder of WordNet's data files."
     )
-    flags.DEFINE_string("synsets", None, "Class synsets.", required=True)
-    flags.DEFINE_string("output", str(class_words.TABLE), "The table, .npz.")
+    flags.DEFINE_string(
+        "synsets", None, "File with the synset of each class.", required=True
+    )
+    flags.DEFINE_string(
+        "output", str(class_words.TABLE), "File of the table to write, .npz."
+    )
     command_line.run(main)
