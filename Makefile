@@ -5,7 +5,7 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install real demo ablations test test-fast lint format lock clean
+.PHONY: install real demo ablations test test-fast fuzz lint format lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
@@ -98,6 +98,10 @@ test: install
 # What needs no program of its own and no training: for while one works.
 test-fast: install
 	$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow" $(TESTS)
+
+# About an hour of damaged files for every reader; make test tries a few.
+fuzz: install
+	KERAS_VAS_FUZZ_CASES=100000 $(RUN) -m pytest -q -n auto tests/fuzz
 
 lint: install
 	$(RUN) -m ruff check .
