@@ -22,7 +22,7 @@ from keras_vas.errors import UserError
 RATIO = 8  # weights, vectors and frames shrink less when they are packed
 SLACK = 1 << 24  # bytes
 NUMBERS = "biuf"
-_MEMBERS = 10_000
+_MEMBERS = 1_000
 _PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -154,7 +154,7 @@ def read_hdf5(file, path, names=None):
     """
     import h5py
 
-    arrays, found = {}, {}
+    arrays, found, links = {}, {}, {}
 
     def visit(name, item):
         if isinstance(item, h5py.Dataset):
@@ -162,6 +162,10 @@ def read_hdf5(file, path, names=None):
 
     with h5py.File(file, "r") as opened:
         opened.visititems(visit)
+        opened.visititems_links(links.__setitem__)
+        for name, link in links.items():
+            if isinstance(link, h5py.ExternalLink):
+                raise ValueError(f"{name} lies in another file")
         size = 0
         for name, item in found.items():
             if item.dtype.kind not in NUMBERS:

@@ -35,13 +35,13 @@ from keras_vas.export import model_card
 from keras_vas.export import warmup as warmup_requests
 from keras_vas.export.graph import MAX_ROWS, ServedModel
 from keras_vas.export.images import MAX_REQUEST_PIXELS
+from keras_vas.prediction.keras_file import MEMBERS
 from keras_vas.prediction.segmenters import MANIFEST
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 
 PRECISIONS = ("float32", "bfloat16")
-MEMBERS = "keras_vas"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,7 +247,7 @@ def keras_file(run, output, *, which="best"):
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             for name, content in members.items():
-                archive.writestr(f"{MEMBERS}/{name}", content)
+                archive.writestr(f"{MEMBERS}{name}", content)
     return output
 
 

@@ -7,18 +7,15 @@ result.save("out")
 """
 
 import dataclasses
-import json
 import pathlib
-import zipfile
 
-import keras
 import numpy as np
 
 from keras_vas import files, presets
 from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
-from keras_vas.prediction import windows
+from keras_vas.prediction import keras_file, windows
 from keras_vas.prediction.options import Options
 from keras_vas.prediction.result import Segmentation
 from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
@@ -27,7 +24,6 @@ from keras_vas.presence import score as presence_score
 from keras_vas.runs import run as run_directory
 from keras_vas.video.reader import open_video
 
-KERAS_MEMBERS = "keras_vas/"
 _LARGEST_RESULT = 2**31
 _HELD_FRAMES = 2**28
 
@@ -71,7 +67,7 @@ def load(path, which="best"):
     """
     path = pathlib.Path(presets.run_of(path))
     if path.is_file():
-        return _load_keras(path)
+        return _predictor(*keras_file.load(path))
     if (path / "config.json").is_file():
         model, vocabulary, config = run_directory.load_run(path, which)
         calibration = presence_score.Calibration.load(path)
@@ -84,29 +80,6 @@ def load(path, which="best"):
         f"{path} {what}; name a run directory of train.py, a .keras file or "
         f"SavedModel of export.py, or a preset: {', '.join(presets.PRESETS)}"
     )
-
-
-def _load_keras(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            words, config, calibration = (
-                archive.read(f"{KERAS_MEMBERS}{name}").decode()
-                for name in (
-                    "vocabulary.txt",
-                    "config.json",
-                    presence_score.FILE,
-                )
-            )
-            config = json.loads(config)
-            calibration = presence_score.Calibration.from_json(calibration)
-            vocabulary = vocabulary_lib.Vocabulary(words.split())
-        model = keras.saving.load_model(path, compile=False)
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is no .keras file of export.py ({error}); export the run "
-            "again"
-        ) from error
-    return _predictor(model, vocabulary, config, calibration)
 
 
 def _predictor(model, vocabulary, config, calibration):

@@ -6,13 +6,11 @@ step, best metric, and `training_only`, the paths of the variables that the
 inference model does without. Files are written aside, flushed and renamed.
 """
 
-import contextlib
 import json
-import zipfile
 
 import numpy as np
 
-from keras_vas import files
+from keras_vas import archives, files
 from keras_vas.errors import UserError
 
 METADATA = "metadata"
@@ -63,37 +61,24 @@ def load(path):
     Raises:
         UserError: there is no such file, or it is no whole checkpoint.
     """
-    with _archive(path) as archive:
-        arrays = {key: archive[key] for key in archive.files}
+    with _reading(path):
+        arrays = archives.read_npz(path)
         return arrays, json.loads(str(arrays.pop(METADATA)))
 
 
 def load_metadata(path):
     """Like `load`, but reads the metadata alone."""
-    with _archive(path) as archive:
-        return json.loads(str(archive[METADATA]))
+    with _reading(path):
+        return json.loads(str(archives.read_npz(path, [METADATA])[METADATA]))
 
 
-@contextlib.contextmanager
-def _archive(path):
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            yield archive
-    except FileNotFoundError as error:
-        raise UserError(
-            f"there is no checkpoint {path}; train the run first"
-        ) from error
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        KeyError,
-        EOFError,
-        AttributeError,
-    ) as error:
-        raise UserError(
-            f"{path} is no whole checkpoint of this project ({error}); "
-            "remove it, or bring it back from a copy"
-        ) from error
+def _reading(path):
+    return archives.reading(
+        path,
+        "checkpoint",
+        advice="remove it, or bring it back from a copy",
+        missing="train the run first",
+    )
 
 
 def read(variables):

@@ -231,7 +231,7 @@ def test_attention_is_that_of_the_words(predictor, frames):
 def test_a_keras_file_gives_the_same(predictor, run, frames, tmp_path):
     path = tmp_path / "model.keras"
     predictor.model.save(path)
-    with pytest.raises(UserError, match=r"no \.keras file"):
+    with pytest.raises(UserError, match=r"no whole \.keras file"):
         keras_vas.load(path)
     with zipfile.ZipFile(path, "a") as archive:
         for name in ("vocabulary.txt", "config.json"):

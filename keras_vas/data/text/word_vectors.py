@@ -10,15 +10,18 @@ Three kinds of file, told apart by the suffix:
 
 import contextlib
 import itertools
+import os
 import pathlib
-import zipfile
 
 import numpy as np
 
-from keras_vas import files
+from keras_vas import archives, files
 from keras_vas.data.text.vocabulary import FIRST_WORD_ID, tokenize
 from keras_vas.errors import UserError
 
+_ADVICE = (
+    "give a GloVe text file, an .npz with words and vectors, or word2vec's .bin"
+)
 _CHUNK = 8192
 
 
@@ -71,7 +74,10 @@ def cut(path, words, top=0, dimension=None):
     """
     wanted = set(words)
     found, frequent = {}, []
-    with _readable(path), contextlib.closing(_rows(pathlib.Path(path))) as rows:
+    with (
+        archives.reading(path, "file of word vectors", _ADVICE),
+        contextlib.closing(_rows(pathlib.Path(path))) as rows,
+    ):
         while chunk := list(itertools.islice(rows, _CHUNK)):
             if len(frequent) < top:
                 missing = top - len(frequent)
@@ -100,20 +106,6 @@ def save(path, vectors):
             )
 
 
-@contextlib.contextmanager
-def _readable(path):
-    """Turns what goes wrong within a file of word vectors into a UserError."""
-    try:
-        yield
-    except (FileNotFoundError, IsADirectoryError) as error:
-        raise UserError(f"there is no file {path} with word vectors") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is no file of word vectors ({error}); give a GloVe text "
-            "file, an .npz with words and vectors, or word2vec's .bin"
-        ) from error
-
-
 def _rows(path):
     """Yields (word, numbers); in text the numbers are still text."""
     if path.suffix == ".npz":
@@ -122,11 +114,10 @@ def _rows(path):
 
 
 def _npz_rows(path):
-    with np.load(path, allow_pickle=False) as archive:
-        words, vectors = archive["words"], archive["vectors"]
+    words, vectors = archives.read_npz(path, ["words", "vectors"]).values()
     if vectors.ndim != 2:
         raise ValueError(f"its vectors have the shape {vectors.shape}")
-    yield from zip(words.tolist(), vectors, strict=True)
+    yield from zip(map(str, words), vectors, strict=True)
 
 
 def _text_rows(path):
@@ -148,6 +139,8 @@ def _text_rows(path):
 def _binary_rows(path):
     with open(path, "rb") as file:
         count, dimension = (int(number) for number in file.readline().split())
+        if 4 * count * dimension > os.path.getsize(path):
+            raise EOFError(f"it is too short for {count:,} vectors")
         for _ in range(count):
             word = bytearray()
             while (letter := file.read(1)) != b" ":

@@ -13,13 +13,10 @@
 
 import dataclasses
 import json
-import pathlib
-import zipfile
 
 import numpy as np
 
-from keras_vas import files
-from keras_vas.errors import UserError
+from keras_vas import archives, files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -89,22 +86,10 @@ class ClipPack:
         Raises:
             UserError: there is no such file, or it is something else.
         """
-        path = pathlib.Path(path)
-        if not path.is_file():
-            raise UserError(
-                f"there is no file {path} of packed clips; write one with "
-                "python -m keras_vas.training.on_jax.pack_clips"
+        advice = "write it again with benchmarks/pack_clips.py"
+        with archives.reading(path, "file of packed clips", advice):
+            arrays = archives.read_npz(
+                path, [field.name for field in dataclasses.fields(cls)]
             )
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                arrays = {
-                    field.name: archive[field.name]
-                    for field in dataclasses.fields(cls)
-                }
             arrays["manifest"] = json.loads(str(arrays["manifest"]))
-        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(
-                f"{path} is no whole file of packed clips ({error}); write it "
-                "again with keras_vas.training.on_jax.pack_clips"
-            ) from error
         return cls(**arrays)

@@ -117,11 +117,14 @@ def test_files_that_are_no_word_vectors_are_named(tmp_path):
     }
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=f"{name} is no file of word"):
+        with pytest.raises(UserError, match=f"{name} is no whole file of word"):
             word_vectors.cut(tmp_path / name, ["dog", "runs"])
     np.savez(tmp_path / "other.npz", words=np.array(["dog"]))
     with pytest.raises(UserError, match="vectors"):
         word_vectors.cut(tmp_path / "other.npz", ["dog"])
-    for missing in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(UserError, match="there is no file"):
+    for missing, said in (
+        (tmp_path / "none.txt", "there is no file of word vectors"),
+        (tmp_path, "is a folder"),
+    ):
+        with pytest.raises(UserError, match=said):
             word_vectors.cut(missing, ["dog"])
