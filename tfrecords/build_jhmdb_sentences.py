@@ -335,5 +335,9 @@ def main(_):
 
 if __name__ == "__main__":
     converter.define_source_flags("J-HMDB Sentences", shards=8)
-    flags.DEFINE_string("frames_list", None, "JSON list of the frames to take.")
+    flags.DEFINE_string(
+        "frames_list",
+        None,
+        "JSON file that lists the frames to take, as other projects publish.",
+    )
     command_line.run(main)

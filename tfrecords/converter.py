@@ -15,12 +15,12 @@ _COLUMNS = ("videos", "frames", "queries", "samples")
 def define_flags():
     """Defines the flags of every converter."""
     flags.DEFINE_string(
-        "output", None, "Folder for the records.", required=True
+        "output", None, "Folder to write the records to.", required=True
     )
     flags.DEFINE_integer(
         "workers",
         records.default_workers(),
-        "Processes; the records do not depend on it.",
+        "Processes that convert; the records do not depend on their number.",
         lower_bound=1,
     )
     flags.DEFINE_bool(
@@ -39,15 +39,22 @@ def define_source_flags(dataset, shards):
         shards: int, files per split unless told.
     """
     define_flags()
-    flags.DEFINE_string("source", None, f"Folder of {dataset}.", required=True)
+    flags.DEFINE_string(
+        "source", None, f"Folder that holds {dataset}.", required=True
+    )
     flags.DEFINE_integer(
         "shards", shards, "Files that a split is divided into.", lower_bound=1
     )
     flags.DEFINE_bool(
-        "check", False, "Compare with the published counts; 1 if different."
+        "check",
+        False,
+        "Compare the counts with the published ones; exit status 1 if they "
+        "differ.",
     )
     flags.DEFINE_bool(
-        "skip_damaged", False, "Accept that damaged sources are left out."
+        "skip_damaged",
+        False,
+        "Accept that damaged sources are left out: exit status 0.",
     )
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_vas.errors import UserError
 
-MAX_PIXELS = 2**26
+MAX_PIXELS = 2**25  # a frame of 8K video has 33,177,600
 _MOST_BYTES = 2**28
 
 

@@ -218,7 +218,8 @@ def _captured(capture):
             if not there:
                 return
             stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield image[..., ::-1], stamp
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield image, stamp
     finally:
         capture.release()
 

@@ -134,6 +134,10 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
         ({"video": "missing.mp4"}, "there is no video missing.mp4"),
         ({"times": "1,x"}, "--times=1,x"),
         ({"every": 0}, "every"),
+        ({"query": os.fsdecode(b"a\xff")}, "--query='a\\udcff' is no UTF-8"),
+        ({"video": "9" * 20}, "there is no camera 99999"),
+        ({"video": __file__}, "holds no video that can be read"),
+        ({"output": "."}, "is the current folder"),
     ],
 )
 def test_bad_input_is_one_line(repository, run, video, tmp_path, change, words):
