@@ -134,12 +134,6 @@ def load(run, which="best", precision="float32"):
             model, vocabulary, config = run_directory.load_run(run, which)
     finally:
         keras.config.set_dtype_policy(before)
-    known = config["model"]["vocabulary_size"]
-    if len(vocabulary) != known:
-        raise UserError(
-            f"{run}/vocabulary.txt has {len(vocabulary.words)} words, but the "
-            f"model was trained with {known - 2}; restore the file"
-        )
     return model, vocabulary, config
 
 

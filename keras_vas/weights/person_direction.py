@@ -103,7 +103,10 @@ if __name__ == "__main__":
         "source", None, "Folder of pictures in COCO's format.", required=True
     )
     flags.DEFINE_enum(
-        "backbone", "resnet50", list(SPATIAL_BACKBONES), "Spatial backbone."
+        "backbone",
+        "resnet50",
+        list(SPATIAL_BACKBONES),
+        "Spatial backbone whose features are taken.",
     )
     flags.DEFINE_string(
         "weights", "imagenet", "Its weights: a name of the registry, or a file."

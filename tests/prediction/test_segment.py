@@ -109,7 +109,7 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
         text=True,
     )
     while True:
-        masks = list((out / ".unfinished").glob("masks/*/*.png"))
+        masks = list(tmp_path.glob(".out.*/result/masks/*/*.png"))
         if len(masks) >= 3:
             break
         assert process.poll() is None, process.stderr.read()
@@ -125,7 +125,7 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
     assert 3 <= done < 400
     assert f"first {done} frames" in last
     assert len(list(open_video(out / "overlay.mp4"))) == done
-    assert not (out / ".unfinished").exists()
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["frames", "out"]
 
 
 @pytest.mark.parametrize(

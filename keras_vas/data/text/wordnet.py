@@ -220,7 +220,9 @@ def main(_):
 
 
 if __name__ == "__main__":
-    flags.DEFINE_string("wordnet", "/usr/share/wordnet", "WordNet's folder.")
+    flags.DEFINE_string(
+        "wordnet", "/usr/share/wordnet", "Folder of WordNet's data files."
+    )
     flags.DEFINE_string("synsets", None, "Class synsets.", required=True)
     flags.DEFINE_string("output", str(class_words.TABLE), "The table, .npz.")
     command_line.run(main)
