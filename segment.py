@@ -18,7 +18,7 @@ import tqdm
 from absl import flags
 
 from keras_vas import command_line
-from keras_vas.metrics import THRESHOLD
+from keras_vas.errors import UserError
 from keras_vas.prediction import result_folder
 from keras_vas.prediction.options import Options
 from keras_vas.video.reader import open_video
@@ -43,10 +43,17 @@ _OUTPUT = flags.DEFINE_string(
 )
 _THRESHOLD = flags.DEFINE_float(
     "threshold",
-    THRESHOLD,
-    "Probability above which a pixel belongs to the actor.",
+    None,
+    "Probability above which a pixel belongs to the actor; by default the "
+    "model's own.",
     lower_bound=0,
     upper_bound=1,
+)
+_ALLOW_PLAYLISTS = flags.DEFINE_bool(
+    "allow_playlists",
+    False,
+    "Also take --video that is a list of other files or addresses, such as "
+    "m3u8; only for lists of somebody trusted.",
 )
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
@@ -60,11 +67,15 @@ def main(_):
     """Segments the video that the flags name."""
     result_folder.check_directory(_OUTPUT.value)
     options = command_line.build(Options)
-    video = open_video(_VIDEO.value)
+    _check_texts(_QUERY.value)
+    video = open_video(_VIDEO.value, allow_playlists=_ALLOW_PLAYLISTS.value)
     # TensorFlow takes its time; what can be wrong before it is said first.
     from keras_vas.prediction import predictor as prediction_predictor
 
     predictor = prediction_predictor.load(_MODEL.value, _WHICH.value)
+    threshold = _THRESHOLD.value
+    if threshold is None:
+        threshold = predictor.threshold
     for line in predictor.warnings(_QUERY.value):
         print(line)
     stream = predictor.stream(
@@ -91,7 +102,7 @@ def main(_):
                 found.number,
                 found.time_seconds,
                 found.frame,
-                found.probabilities > _THRESHOLD.value,
+                found.probabilities > threshold,
                 found.scores,
             )
             last = found
@@ -132,6 +143,14 @@ def interruption():
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _check_texts(texts):
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"--query={text!a} is no UTF-8 text") from error
 
 
 def _total(video, options):

@@ -7,11 +7,13 @@ the last checkpoint, whatever stopped the run. With TF_CONFIG set, the same
 command on every machine trains on all of them.
 """
 
+import contextlib
+
 import keras
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import command_line, errors
+from keras_vas import command_line, files
 from keras_vas.command_line import build
 from keras_vas.data import pipeline, records, training_split, transforms
 from keras_vas.models import registry
@@ -20,32 +22,30 @@ from keras_vas.training import (
     distribution,
     fine_tuning,
     initialisation,
+    precision,
     settings,
     trainer,
 )
-from keras_vas.training.optimizer import PRECISIONS, Adam
+from keras_vas.training.optimizer import Adam
 from keras_vas.training.panel import Panel
 from keras_vas.training.steps import DistributedSteps
 
 FLAGS = flags.FLAGS
 
 
-def define_flags(model_class):
+def define_flags():
     """Defines all flags; returns the names of those that make a run."""
-    flags.DEFINE_string(
-        "data", None, "Folder with the records to train on.", required=True
+    flags.DEFINE_list(
+        "data",
+        None,
+        "Folder with the records to train on, or several with commas between.",
+        required=True,
     )
     flags.DEFINE_string(
         "workdir", None, "Folder of the run, which is made.", required=True
     )
     flags.DEFINE_enum(
-        "model",
-        registry.DEFAULT,
-        list(registry.MODELS),
-        "Name of the model to train.",
-    )
-    flags.DEFINE_enum(
-        "precision", "float32", PRECISIONS, "Precision of the arithmetic."
+        "precision", "float32", precision.NAMES, "Precision of the arithmetic."
     )
     flags.DEFINE_string(
         "vocabulary",
@@ -66,7 +66,7 @@ def define_flags(model_class):
         "deterministic", True, "Compute the same weights every time."
     )
     names = [
-        "data", "workdir", "model", "precision", "vocabulary",
+        "data", "workdir", "precision", "vocabulary",
         "checkpoint_steps", "tensorboard", "deterministic",
     ]  # fmt: skip
     define = command_line.define_flags
@@ -80,13 +80,7 @@ def define_flags(model_class):
         names += define(target)
     names += define(transforms.Augmentation, defaults={"flip": 0.5})
     names += define(training_split.divide, without=("index", "seed"))
-    return names + define(
-        model_class,
-        without=model_class.programs_set,
-        defaults=dict.fromkeys(
-            {"deep_supervision"} & model_class.inference.keys(), True
-        ),
-    )
+    return names + settings.define_model_flags()
 
 
 def main(_):
@@ -101,15 +95,25 @@ def main(_):
     keras.utils.set_random_seed(course.seed)
     if FLAGS.deterministic:
         tf.config.experimental.enable_op_determinism()
-    _set_precision()
+    precision.use(
+        FLAGS.precision, {name: FLAGS[name].value for name in RUN_FLAGS}
+    )
     command_line.checked(inputs.check_batch, course.batch_size, replicas)
 
-    index = records.read_index(
-        FLAGS.data, "train", skip_corrupt=inputs.skip_corrupt
+    index = records.join(
+        [
+            records.read_index(
+                folder, "train", skip_corrupt=inputs.skip_corrupt
+            )
+            for folder in FLAGS.data
+        ]
     )
     for corrupt in index.corrupt:
         print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
     train_index, validation_index = build(training_split.divide, index=index)
+    shares = command_line.checked(
+        pipeline.shares, train_index, FLAGS.data, inputs.data_weights
+    )
     plan = trainer.Plan(
         epochs=course.epochs,
         steps_per_epoch=pipeline.steps_per_epoch(
@@ -161,69 +165,64 @@ def main(_):
             objective=build(settings.Objective),
             sentences_per_clip=inputs.sentences_per_clip,
         )
-    if distribution.is_chief(strategy):
-        if not started:
-            run_directory.start(
-                FLAGS.workdir,
-                flags=run_flags,
-                architecture=FLAGS.model,
-                model=model.inference_config(),
-                data_manifest=index.manifest,
-                words=vocabulary.words,
+    chief = distribution.is_chief(strategy)
+    with files.lock(FLAGS.workdir) if chief else contextlib.nullcontext():
+        if chief:
+            if not started:
+                run_directory.start(
+                    FLAGS.workdir,
+                    flags=run_flags,
+                    architecture=FLAGS.model,
+                    model=model.inference_config(),
+                    data_manifest=index.manifest,
+                    words=vocabulary.words,
+                )
+            run_directory.remove_leftovers(FLAGS.workdir)
+
+        size = {"height": inputs.frame_height, "width": inputs.frame_width}
+        batches = {**size, "batch_size": course.batch_size}
+
+        def training_data(start_step, context):
+            return pipeline.training_dataset(
+                train_index,
+                vocabulary,
+                **batches,
+                seed=course.seed,
+                start_step=start_step,
+                group_queries=inputs.group_queries,
+                sentences_per_clip=inputs.sentences_per_clip,
+                augmentation=augmentation,
+                shares=shares,
+                **distribution.share(context),
             )
-        run_directory.remove_leftovers(FLAGS.workdir)
 
-    size = {"height": inputs.frame_height, "width": inputs.frame_width}
-    batches = {**size, "batch_size": course.batch_size}
+        def validation_data(context):
+            return pipeline.evaluation_dataset(
+                validation_index,
+                vocabulary,
+                **batches,
+                **distribution.share(context),
+            )
 
-    def training_data(start_step, context):
-        return pipeline.training_dataset(
-            train_index,
-            vocabulary,
-            **batches,
-            seed=course.seed,
-            start_step=start_step,
-            group_queries=inputs.group_queries,
-            sentences_per_clip=inputs.sentences_per_clip,
-            augmentation=augmentation,
-            **distribution.share(context),
+        loop = trainer.Trainer(
+            steps,
+            plan,
+            FLAGS.workdir,
+            training_data=training_data,
+            validation_data=validation_data if validation_index else None,
+            sample_ids=lambda samples: [
+                train_index.sample_ids[s] for s in samples
+            ],
+            draw_panel=Panel(
+                validation_index or train_index, vocabulary, **size
+            ),
+            tensorboard=FLAGS.tensorboard,
         )
-
-    def validation_data(context):
-        return pipeline.evaluation_dataset(
-            validation_index,
-            vocabulary,
-            **batches,
-            **distribution.share(context),
-        )
-
-    loop = trainer.Trainer(
-        steps,
-        plan,
-        FLAGS.workdir,
-        training_data=training_data,
-        validation_data=validation_data if validation_index else None,
-        sample_ids=lambda samples: [train_index.sample_ids[s] for s in samples],
-        draw_panel=Panel(validation_index or train_index, vocabulary, **size),
-        tensorboard=FLAGS.tensorboard,
-    )
-    _describe(model, train_index, validation_index, replicas)
-    loop.restore()
-    with pipeline.readable_errors(index):
-        loop.train()
-    trainer.report_finished(FLAGS.workdir, plan)
-
-
-def _set_precision():
-    if FLAGS.precision != "float32" and not tf.config.list_logical_devices(
-        "GPU"
-    ):
-        # TensorFlow 2.21 on a CPU has no float16 pooling in 3-D, and gives
-        # NaN in the bfloat16 gradient of 3-D convolution kernels.
-        raise errors.UserError(
-            f"--precision={FLAGS.precision} needs a GPU; on a CPU give float32"
-        )
-    keras.config.set_dtype_policy(FLAGS.precision)
+        _describe(model, train_index, validation_index, replicas)
+        loop.restore()
+        with pipeline.readable_errors(index):
+            loop.train()
+        trainer.report_finished(FLAGS.workdir, plan)
 
 
 def _describe(model, train_index, validation_index, replicas):
@@ -238,10 +237,5 @@ def _describe(model, train_index, validation_index, replicas):
 
 
 if __name__ == "__main__":
-    RUN_FLAGS = define_flags(
-        command_line.checked(
-            registry.model_class,
-            command_line.early_value("model", registry.DEFAULT),
-        )
-    )
+    RUN_FLAGS = define_flags()
     command_line.run(main)

@@ -35,6 +35,12 @@ _HOST = flags.DEFINE_string(
 _PORT = flags.DEFINE_integer(
     "port", 7860, "Port to listen on; 0 takes any that is free.", lower_bound=0
 )
+_PROXY = flags.DEFINE_string(
+    "proxy",
+    None,
+    "Address of a proxy in front of the page, whose X-Forwarded-For is "
+    "believed; without it, all who come through a proxy count as one address.",
+)
 _MAX_MEGABYTES = flags.DEFINE_integer(
     "max_megabytes",
     Limits.megabytes,
@@ -70,7 +76,12 @@ def main(_):
         side=_MAX_SIDE.value,
     )
     application.serve(
-        _MODEL.value, _WHICH.value, limits, _HOST.value, _PORT.value
+        _MODEL.value,
+        _WHICH.value,
+        limits,
+        _HOST.value,
+        _PORT.value,
+        _PROXY.value,
     )
 
 

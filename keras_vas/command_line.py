@@ -79,7 +79,9 @@ def checked(function, *arguments, **keywords):
 def early_value(name, default):
     """The value of a string flag, before the flags that depend on it exist."""
     early = flags.FlagValues()
-    flags.DEFINE_string(name, default, "", flag_values=early)
+    flags.DEFINE_string(
+        name, default, "A value that decides on flags.", flag_values=early
+    )
     try:
         early(sys.argv, known_only=True)
     except flags.Error as error:

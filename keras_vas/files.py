@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pathlib
@@ -47,6 +48,51 @@ def atomic_path(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_manifest(folder, path):
+    """Writes the sizes and checksums of all files below a folder.
+
+    Args:
+        folder: `pathlib.Path`.
+        path: `pathlib.Path` of the JSON file below it.
+    """
+    write_json(
+        path,
+        {
+            str(file.relative_to(folder)): _fingerprint(file)
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        },
+    )
+
+
+def check_manifest(folder, path, advice):
+    """Compares the files below a folder with its manifest.
+
+    Args:
+        folder: `pathlib.Path`.
+        path: of the JSON file; where there is none, nothing is compared.
+        advice: what to do if a file differs, the end of the message.
+
+    Raises:
+        UserError: a file is missing, or is not what was written.
+    """
+    if not path.is_file():
+        return
+    manifest = read_json(path, advice)
+    if not isinstance(manifest, dict):
+        raise UserError(f"{path} is no manifest; {advice}")
+    for name, expected in manifest.items():
+        file = folder / name
+        if not file.is_file() or _fingerprint(file) != expected:
+            raise UserError(f"{file} is damaged or missing; {advice}")
+
+
+def _fingerprint(file):
+    with open(file, "rb") as opened:
+        digest = hashlib.file_digest(opened, "sha256").hexdigest()
+    return {"bytes": file.stat().st_size, "sha256": digest}
 
 
 def version_folders(folder):

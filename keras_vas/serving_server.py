@@ -3,10 +3,11 @@
     python -m keras_vas.serving_server --model=DIR/cstm --port=8501
 
 For development and tests, where the `tensorflow/serving` image cannot run;
-`serving/README.md` says what it leaves out. It ends on ctrl-C and SIGTERM,
-after the requests that it has begun.
+`serving/README.md` says what it leaves out. On ctrl-C and SIGTERM it gives
+begun requests ten seconds, and ends.
 """
 
+import os
 import signal
 import threading
 
@@ -14,69 +15,61 @@ from absl import flags
 
 from keras_vas import command_line
 from keras_vas.errors import UserError
+from keras_vas.serving.local_server.server import serve
 
 
 def main(_):
     """Serves the models that the flags name until a signal comes."""
-    # TensorFlow is imported after the flags are known to be right
-    from keras_vas.serving.local_server import servables
-    from keras_vas.serving.local_server import server as local_server
-
     values = flags.FLAGS
+    versions, labels = _versions(values.versions), _labels(values.label)
+    # TensorFlow is imported after the flags are known to be right
+    import tensorflow as tf
+
+    from keras_vas.serving.local_server.models import find_models
+
+    # a session is told of its age at every load
+    tf.get_logger().setLevel("ERROR")
     models = [
         model
         for path in values.model
-        for model in servables.find_models(
-            path, _versions(values.versions), _labels(values.label)
-        )
+        for model in find_models(path, versions, labels)
     ]
-    names = [model.name for model in models]
+    names = sorted(model.path.name for model in models)
     if len(set(names)) < len(names):
         raise UserError(
-            f"--model: two models have one name ({', '.join(sorted(names))}); "
-            "rename a folder"
+            f"--model: two models have one name ({', '.join(names)}); rename a "
+            "folder"
         )
-    server = local_server.LocalServer(
-        models,
-        address=values.address,
-        port=values.port,
-        max_request_bytes=values.max_request_bytes,
-        max_batch_size=values.max_batch_size,
-        timeout=values.timeout,
-    )
     ending = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: ending.set())
-    server.start()
-    for model in models:
-        versions = ", ".join(map(str, model.loaded()))
-        print(
-            f"serving {server.url}/v1/models/{model.name} (version {versions})",
-            flush=True,
-        )
-    ending.wait()
-    server.stop()
+    with command_line.build(serve, models=models) as url:
+        for model in models:
+            address = f"{url}/v1/models/{model.path.name}"
+            numbers = ", ".join(sorted(model.loaded, key=int))
+            print(f"serving {address} (version {numbers})", flush=True)
+        ending.wait()
     print("stopped", flush=True)
+    # whatever still runs in a thread must not keep the process
+    os._exit(0)
 
 
 def _versions(text):
     if text in ("latest", "all"):
         return text
-    try:
-        return frozenset(int(number) for number in text.split(","))
-    except ValueError:
+    numbers = text.split(",")
+    if not all(number.isdecimal() for number in numbers):
         raise UserError(
             f"--versions={text}: give latest, all, or numbers such as 3,4"
-        ) from None
+        )
+    return set(numbers)
 
 
 def _labels(texts):
-    labels = {}
-    for text in texts:
-        label, _, number = text.partition(":")
+    labels = dict(text.partition(":")[::2] for text in texts)
+    for label, number in labels.items():
         if not label or not number.isdecimal():
-            raise UserError(f"--label={text}: write it as stable:3")
-        labels[label] = int(number)
+            raise UserError(f"--label={label}:{number}: write it as stable:3")
     return labels
 
 
@@ -85,35 +78,20 @@ def _define_flags():
         "model",
         None,
         "Folder with the numbered versions of a model, or folder of such "
-        "folders; may be given several times.",
+        "folders; give the flag again for more.",
         required=True,
     )
     flags.DEFINE_string(
         "versions",
         "latest",
-        "Versions to serve: latest, all, or numbers with commas.",
+        "Versions to serve: latest, all, or numbers with commas between.",
     )
     flags.DEFINE_multi_string(
-        "label", [], "LABEL:VERSION; may be given several times."
+        "label",
+        [],
+        "Name of a version, such as stable:3; give the flag again for more.",
     )
-    flags.DEFINE_integer(
-        "port", 8501, "Port, 0 for any.", lower_bound=0, upper_bound=65535
-    )
-    flags.DEFINE_string(
-        "address",
-        "127.0.0.1",
-        "Address to listen at; 0.0.0.0 lets every machine in, and nothing "
-        "asks them who they are.",
-    )
-    flags.DEFINE_integer(
-        "max_request_bytes", 64 << 20, "Longest request.", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "max_batch_size", 256, "Most examples or queries.", lower_bound=1
-    )
-    flags.DEFINE_float(
-        "timeout", 120.0, "Seconds until a request fails.", lower_bound=0.1
-    )
+    command_line.define_flags(serve, without=("models",))
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 from keras_vas.models import registry
 
 FLOORS = {
-    1: "layers losses metrics errors files",
+    1: "layers losses metrics errors files archives",
     2: "backbones data video command_line",
     3: "models weights pictures presence serving",
-    4: "evaluation runs",
+    4: "evaluation runs presets",
     5: "prediction training",
     6: "page serving_client",
     7: "export",

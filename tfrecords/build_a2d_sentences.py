@@ -23,13 +23,19 @@ import os
 
 import converter
 import cv2
-import h5py
 import numpy as np
 from absl import flags
 
 from keras_vas import command_line, errors
 from keras_vas.data import records
-from keras_vas.data.records import fingerprint, schema, source_files
+from keras_vas.data.records import (
+    fingerprint,
+    mask_files,
+    schema,
+    source_files,
+)
+from keras_vas.data.records.source_files import SourceError
+from keras_vas.video.capture import open_capture
 
 DATASET = "a2d_sentences"
 PUBLISHED = {
@@ -39,6 +45,7 @@ PUBLISHED = {
 
 MISSED_VIDEO = "video in the missed list"
 UNKNOWN_VIDEO = "video not in videoset.csv"
+UNSAFE_NAME = "video whose id is no file name"
 WITHOUT_SENTENCE = "video without a sentence"
 WITHOUT_MASKS = "video without mask files"
 MALFORMED_ROW = "annotation row without three columns"
@@ -48,6 +55,7 @@ REPEATED_SENTENCE = "sentence repeated for its instance"
 INSTANCE_NOT_IN_FRAME = "sample whose instance is not in the frame"
 EMPTY_MASK = "sample whose mask is empty"
 REPEATED_INSTANCE = "instance that occurs twice in a frame (masks united)"
+REPEATED_FRAME = "second mask file for a frame"
 NO_FRAME_NUMBER = "mask file whose name is no frame number"
 MISSING_VIDEO = "video file missing"
 UNDECODABLE_VIDEO = "video that cannot be decoded"
@@ -62,6 +70,8 @@ DAMAGE = frozenset(
         UNKNOWN_VIDEO,
         WITHOUT_MASKS,
         NO_FRAME_NUMBER,
+        REPEATED_FRAME,
+        UNSAFE_NAME,
         MISSING_VIDEO,
         UNDECODABLE_VIDEO,
         SHORT_VIDEO,
@@ -76,12 +86,9 @@ DAMAGE = frozenset(
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
+_MOST_INSTANCES = 2**31
 _CLIP_FOLDERS = ("clips320H", "CLIPS320")
 _SUBSETS = {"0": "train", "1": "test"}
-
-
-class MaskFileError(Exception):
-    """A mask file is damaged; the message is the reason to exclude it."""
 
 
 def convert(video_id, split, *, clips, masks, sentences):
@@ -100,10 +107,13 @@ def convert(video_id, split, *, clips, masks, sentences):
     excluded = []
     annotated = {}
     for path in sorted((masks / video_id).glob("*.h5")):
-        if path.stem.isdecimal() and int(path.stem) > 0:
-            annotated[int(path.stem)] = path
-        else:
+        number = source_files.frame_number(path)
+        if number is None:
             excluded.append((NO_FRAME_NUMBER, f"{video_id}/{path.name}"))
+        elif number in annotated:
+            excluded.append((REPEATED_FRAME, f"{video_id}/{path.name}"))
+        else:
+            annotated[number] = path
     if not annotated:
         return records.Conversion([], [*excluded, (WITHOUT_MASKS, video_id)])
     video = clips / f"{video_id}.mp4"
@@ -120,11 +130,11 @@ def convert(video_id, split, *, clips, masks, sentences):
             excluded.append((SHORT_VIDEO, name))
             continue
         try:
-            instances, repeated = read_masks(path)
+            instances, repeated = read_masks(path, name)
             if any(mask.shape != size for mask in instances.values()):
-                raise MaskFileError(MASKS_OF_OTHER_SIZE)
-        except MaskFileError as error:
-            excluded.append((str(error), name))
+                raise SourceError(MASKS_OF_OTHER_SIZE, name)
+        except SourceError as error:
+            excluded.append(error.args)
             continue
         excluded += [(REPEATED_INSTANCE, f"{name}/{i}") for i in repeated]
         actors = {i: mask for i, mask in instances.items() if mask.any()}
@@ -178,9 +188,7 @@ def decode(path, annotated):
         for frame in annotated
         for number in schema.clip_frame_numbers(frame, last_needed)
     }
-    capture = cv2.VideoCapture(
-        str(path), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1]
-    )
+    capture = open_capture(path, threads=1)
     images, size, number, image = {}, None, 0, None
     try:
         while number < last_needed:
@@ -201,11 +209,12 @@ def decode(path, annotated):
     return images, size, number
 
 
-def read_masks(path):
+def read_masks(path, item):
     """Reads the masks of one annotated frame.
 
     Args:
         path: of the h5 file.
+        item: its name in the list of what is excluded.
 
     Returns:
         (dict from instance number to bool mask (height, width), list of the
@@ -213,21 +222,21 @@ def read_masks(path):
         instance are united.
 
     Raises:
-        MaskFileError: the file is damaged.
+        SourceError: the file is damaged.
     """
     try:
-        with h5py.File(path, "r") as file:
-            if "instance" not in file or "reMask" not in file:
-                raise MaskFileError(MASKS_WITHOUT_KEYS)
-            numbers = np.asarray(file["instance"][()]).reshape(-1)
-            masks = np.asarray(file["reMask"][()])
-    except OSError as error:
-        raise MaskFileError(UNREADABLE_MASKS) from error
+        numbers, masks = mask_files.read_h5(path, ("instance", "reMask"))
+    except mask_files.UnreadableError as error:
+        raise SourceError(UNREADABLE_MASKS, item) from error
+    except mask_files.MissingArrayError as error:
+        raise SourceError(MASKS_WITHOUT_KEYS, item) from error
+    numbers = numbers.reshape(-1)
     if masks.ndim == 2:
         masks = masks[np.newaxis]
     fitting = masks.ndim == 3 and len(masks) == len(numbers)
-    if not fitting or not np.all(numbers == np.floor(numbers)):
-        raise MaskFileError(MASKS_OF_OTHER_SHAPE)
+    whole = (numbers == np.floor(numbers)) & (np.abs(numbers) < _MOST_INSTANCES)
+    if not fitting or not np.all(whole):
+        raise SourceError(MASKS_OF_OTHER_SHAPE, item)
     instances, repeated = {}, []
     for number, mask in zip(numbers.astype(int).tolist(), masks, strict=True):
         # MATLAB's order: each mask is stored as (width, height).
@@ -309,6 +318,8 @@ def select(subsets, sentences, missed):
     for video_id in dict.fromkeys([*subsets, *sentences]):
         if video_id in missed:
             excluded.append((MISSED_VIDEO, video_id))
+        elif not source_files.is_file_name(video_id):
+            excluded.append((UNSAFE_NAME, video_id))
         elif video_id not in subsets:
             excluded.append((UNKNOWN_VIDEO, video_id))
         elif not sentences.get(video_id):
@@ -318,7 +329,7 @@ def select(subsets, sentences, missed):
     return videos, excluded
 
 
-def build(source, output, *, workers, shards):
+def build(source, output, *, workers, shards, verify=None):
     """Writes the records of the data set in `source`; returns its manifest."""
     source = source_files.require_folder(source, "A2D Sentences")
     release = source_files.require_folder(
@@ -338,11 +349,10 @@ def build(source, output, *, workers, shards):
     subsets = read_subsets(release / "videoset.csv")
     sentences, excluded = read_sentences(texts / "a2d_annotation.txt")
     missed_path = texts / "a2d_missed_videos.txt"
-    missed = (
-        set(missed_path.read_text(encoding="utf-8-sig").split())
-        if missed_path.exists()
-        else set()
-    )
+    missed = set()
+    if missed_path.exists():
+        rows = source_files.read_rows(missed_path, "the missed videos")
+        missed = {row[0].strip() for _, row in rows}
     videos, unused = select(subsets, sentences, missed)
     chosen = [video_id for ids in videos.values() for video_id in ids]
     sources = [
@@ -360,7 +370,9 @@ def build(source, output, *, workers, shards):
             convert, clips=clips, masks=masks, sentences=sentences
         ),
         workers=workers,
+        verify=verify,
         shards={split: shards for split in videos},
+        code=(mask_files,),
         source_fingerprint=fingerprint.of_files(source, sources),
         excluded=[*excluded, *unused],
     )
@@ -377,6 +389,7 @@ def main(_):
         options.source,
         options.output,
         workers=options.workers,
+        verify=options.verify,
         shards=options.shards,
     )
     converter.conclude(manifest, DAMAGE, PUBLISHED)

@@ -23,14 +23,19 @@ import json
 import pathlib
 
 import converter
-import cv2
 import numpy as np
-import scipy.io
 from absl import flags
 
 from keras_vas import command_line, errors, files
 from keras_vas.data import records
-from keras_vas.data.records import fingerprint, schema, source_files
+from keras_vas.data.records import (
+    fingerprint,
+    mask_files,
+    schema,
+    source_files,
+)
+from keras_vas.data.records.source_files import SourceError
+from keras_vas.video.image_file import read_image
 
 DATASET = "jhmdb_sentences"
 FRAMES_PER_VIDEO = 3
@@ -38,6 +43,7 @@ PUBLISHED = {"test": {"videos": 928, "samples": 2784}}
 
 EMPTY_SENTENCE = "sentence that is empty"
 REPEATED_SENTENCE = "sentence repeated for its video"
+UNSAFE_NAME = "video whose id is no file name"
 FEW_FRAMES = "frame wanting: fewer than three have a mask"
 NOT_LISTED = "video not in the frames list"
 LISTED_WITHOUT_SENTENCE = "video of the frames list without a sentence"
@@ -50,6 +56,7 @@ UNREADABLE_MASKS = "mask file that cannot be read"
 MASKS_WITHOUT_KEY = "mask file without its key part_mask"
 MASKS_OF_OTHER_SHAPE = "mask file whose array is not (height, width, time)"
 MASKS_OF_OTHER_SIZE = "mask file of another size than its images"
+REPEATED_IMAGE = "second image for a frame"
 UNDECODABLE_IMAGE = "image missing or cannot be decoded"
 DAMAGE = frozenset(
     {
@@ -62,15 +69,13 @@ DAMAGE = frozenset(
         MASKS_WITHOUT_KEY,
         MASKS_OF_OTHER_SHAPE,
         MASKS_OF_OTHER_SIZE,
+        REPEATED_IMAGE,
+        UNSAFE_NAME,
         UNDECODABLE_IMAGE,
     }
 )
 
 _ACTOR = "1"
-
-
-class SourceError(Exception):
-    """A source is damaged; the arguments are the reason and the item."""
 
 
 def convert(video_id, split, *, source, actions, sentences, chosen):
@@ -91,10 +96,11 @@ def convert(video_id, split, *, source, actions, sentences, chosen):
     if video_id not in actions:
         return records.Conversion([], [(MISSING_VIDEO, video_id)])
     place = pathlib.Path(actions[video_id], video_id)
-    images = _numbered_images(source / "Rename_Images" / place)
+    images, repeated = _numbered_images(source / "Rename_Images" / place)
     if not images:
         return records.Conversion([], [(MISSING_VIDEO, video_id)])
-    excluded, frames = [], []
+    excluded = [(REPEATED_IMAGE, f"{video_id}/{x.name}") for x in repeated]
+    frames = []
     try:
         masks = read_masks(
             source / "puppet_mask" / place / "puppet_mask.mat", video_id
@@ -176,13 +182,11 @@ def read_masks(path, video_id):
     if not path.is_file():
         raise SourceError(MISSING_MASKS, video_id)
     try:
-        masks = scipy.io.loadmat(path, variable_names=["part_mask"])
-    except Exception as error:
-        # SciPy raises errors of a dozen types on damaged files.
+        masks = mask_files.read_mat(path, "part_mask")
+    except mask_files.UnreadableError as error:
         raise SourceError(UNREADABLE_MASKS, video_id) from error
-    if "part_mask" not in masks:
-        raise SourceError(MASKS_WITHOUT_KEY, video_id)
-    masks = masks["part_mask"]
+    except mask_files.MissingArrayError as error:
+        raise SourceError(MASKS_WITHOUT_KEY, video_id) from error
     if masks.ndim == 2:
         # MATLAB drops a last axis of one frame.
         masks = masks[:, :, np.newaxis]
@@ -207,7 +211,9 @@ def read_sentences(path):
     sentences = {}
     excluded = [(MALFORMED_ROW, item) for item in short]
     for video_id, text in rows:
-        if not text.strip():
+        if not source_files.is_file_name(video_id):
+            excluded.append((UNSAFE_NAME, video_id))
+        elif not text.strip():
             excluded.append((EMPTY_SENTENCE, video_id))
         elif text in sentences.get(video_id, ()):
             excluded.append((REPEATED_SENTENCE, f"{video_id}: {text}"))
@@ -238,7 +244,7 @@ def read_frames_list(path):
     return {video_id: sorted(numbers) for video_id, numbers in frames.items()}
 
 
-def build(source, output, *, frames_list, workers, shards):
+def build(source, output, *, frames_list, workers, shards, verify=None):
     """Writes the records of the data set in `source`; returns its manifest."""
     source = source_files.require_folder(source, "J-HMDB Sentences")
     for name, what in (
@@ -283,7 +289,9 @@ def build(source, output, *, frames_list, workers, shards):
             chosen=chosen,
         ),
         workers=workers,
+        verify=verify,
         shards={"test": shards},
+        code=(mask_files,),
         source_fingerprint=fingerprint.of_files(source, sources)
         + json.dumps(chosen),
         excluded=excluded,
@@ -291,22 +299,24 @@ def build(source, output, *, frames_list, workers, shards):
 
 
 def _numbered_images(folder):
-    return {
-        int(path.stem): path
-        for path in folder.glob("*.png")
-        if path.stem.isdecimal() and int(path.stem) > 0
-    }
+    """Dict from frame number to path, and the paths of second ones."""
+    images, repeated = {}, []
+    for path in sorted(folder.glob("*.png")):
+        number = source_files.frame_number(path)
+        if number in images:
+            repeated.append(path)
+        elif number is not None:
+            images[number] = path
+    return images, repeated
 
 
 def _read_image(path, item):
-    # Not cv2.imread, which writes its own warning of a broken file.
-    image = None
-    if path is not None:
-        data = np.fromfile(path, np.uint8)
-        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if image is None:
+    if path is None:
         raise SourceError(UNDECODABLE_IMAGE, item)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    try:
+        return read_image(path)
+    except errors.UserError as error:
+        raise SourceError(UNDECODABLE_IMAGE, item) from error
 
 
 def main(_):
@@ -317,6 +327,7 @@ def main(_):
         options.output,
         frames_list=options.frames_list,
         workers=options.workers,
+        verify=options.verify,
         shards=options.shards,
     )
     converter.conclude(manifest, DAMAGE, PUBLISHED)
@@ -324,5 +335,9 @@ def main(_):
 
 if __name__ == "__main__":
     converter.define_source_flags("J-HMDB Sentences", shards=8)
-    flags.DEFINE_string("frames_list", None, "JSON list of the frames to take.")
+    flags.DEFINE_string(
+        "frames_list",
+        None,
+        "JSON file that lists the frames to take, as other projects publish.",
+    )
     command_line.run(main)

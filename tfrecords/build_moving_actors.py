@@ -19,6 +19,8 @@ from keras_vas.data import records
 from keras_vas.data.moving_actors import drawing, language
 
 _SHARDS = {"train": 8, "test": 2}
+_MOST_CLIPS = 10**6
+_LARGEST_SIDE = 2048
 
 
 def convert(video_id, split, **options):
@@ -27,7 +29,7 @@ def convert(video_id, split, **options):
     return records.Conversion([frame])
 
 
-def build(output, clips, *, sentences, seed, height, width, workers):
+def build(output, clips, *, sentences, seed, height, width, workers, verify):
     """Writes the records.
 
     Args:
@@ -38,6 +40,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
         height: of the frames in pixels, at least 64.
         width: of the frames in pixels, at least 64.
         workers: number of processes; the records do not depend on it.
+        verify: whether complete records are read again, or `None`.
 
     Returns:
         dict, the manifest.
@@ -57,6 +60,7 @@ def build(output, clips, *, sentences, seed, height, width, workers):
         },
         functools.partial(convert, **options),
         workers=workers,
+        verify=verify,
         shards=_SHARDS,
         source_fingerprint=str(options),
         code=(drawing, language),
@@ -66,27 +70,30 @@ def build(output, clips, *, sentences, seed, height, width, workers):
 def define_flags():
     """Defines the program's flags."""
     converter.define_flags()
-    side = drawing.SMALLEST_SIDE
-    flags.DEFINE_integer(
-        "train_clips", 6000, "Clips in the training split.", lower_bound=1
-    )
-    flags.DEFINE_integer(
-        "test_clips", 400, "Clips in the test split.", lower_bound=1
-    )
+    for split, count in (("train", 6000), ("test", 400)):
+        flags.DEFINE_integer(
+            f"{split}_clips",
+            count,
+            f"Clips of the {split} split.",
+            lower_bound=1,
+            upper_bound=_MOST_CLIPS,
+        )
     flags.DEFINE_enum(
         "sentences",
         "actors",
         drawing.SENTENCES,
-        "About single actors, or mostly about all who do an action.",
+        "Sentences about single actors, or mostly about all who do an action.",
     )
+    for side in ("height", "width"):
+        flags.DEFINE_integer(
+            side,
+            96,
+            f"The clips' {side} in pixels.",
+            lower_bound=drawing.SMALLEST_SIDE,
+            upper_bound=_LARGEST_SIDE,
+        )
     flags.DEFINE_integer(
-        "height", 96, "Height of the frames in pixels.", lower_bound=side
-    )
-    flags.DEFINE_integer(
-        "width", 96, "Width of the frames in pixels.", lower_bound=side
-    )
-    flags.DEFINE_integer(
-        "seed", 0, "Another seed draws other clips.", lower_bound=0
+        "seed", 0, "Seed of the clips; another draws others.", lower_bound=0
     )
 
 
@@ -101,6 +108,7 @@ def main(_):
         height=options.height,
         width=options.width,
         workers=options.workers,
+        verify=options.verify,
     )
     converter.conclude(manifest)
 

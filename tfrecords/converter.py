@@ -7,7 +7,7 @@ from absl import flags
 
 from keras_vas import errors
 from keras_vas.data import records
-from keras_vas.data.records import shard as shard_files
+from keras_vas.data.records.manifest import EXCLUDED
 
 _COLUMNS = ("videos", "frames", "queries", "samples")
 
@@ -15,13 +15,19 @@ _COLUMNS = ("videos", "frames", "queries", "samples")
 def define_flags():
     """Defines the flags of every converter."""
     flags.DEFINE_string(
-        "output", None, "Folder for the records.", required=True
+        "output", None, "Folder to write the records to.", required=True
     )
     flags.DEFINE_integer(
         "workers",
         records.default_workers(),
-        "Processes; the records do not depend on it.",
+        "Processes that convert; the records do not depend on their number.",
         lower_bound=1,
+    )
+    flags.DEFINE_bool(
+        "verify",
+        None,
+        "Read complete records again and compare their checksums, to mend "
+        "what is damaged; by default up to 4 GiB.",
     )
 
 
@@ -33,15 +39,22 @@ def define_source_flags(dataset, shards):
         shards: int, files per split unless told.
     """
     define_flags()
-    flags.DEFINE_string("source", None, f"Folder of {dataset}.", required=True)
+    flags.DEFINE_string(
+        "source", None, f"Folder that holds {dataset}.", required=True
+    )
     flags.DEFINE_integer(
         "shards", shards, "Files that a split is divided into.", lower_bound=1
     )
     flags.DEFINE_bool(
-        "check", False, "Compare with the published counts; 1 if different."
+        "check",
+        False,
+        "Compare the counts with the published ones; exit status 1 if they "
+        "differ.",
     )
     flags.DEFINE_bool(
-        "skip_damaged", False, "Accept that damaged sources are left out."
+        "skip_damaged",
+        False,
+        "Accept that damaged sources are left out: exit status 0.",
     )
 
 
@@ -53,7 +66,7 @@ def summary(manifest):
         lines.append(f"{split:8}{numbers}")
     if not manifest["excluded"]:
         return "\n".join([*lines, "excluded: nothing"])
-    lines.append(f"excluded (each one is named in {shard_files.EXCLUDED}):")
+    lines.append(f"excluded (each one is named in {EXCLUDED}):")
     for reason, count in manifest["excluded"].items():
         lines.append(f"{count:>10,}  {reason}")
     return "\n".join(lines)
@@ -115,7 +128,7 @@ def conclude(manifest, damage=frozenset(), published=None):
 
 
 def _damage_error(output, manifest, reasons):
-    path = output / shard_files.EXCLUDED
+    path = output / EXCLUDED
     with open(path, newline="", encoding="utf-8") as file:
         items = [row for row in csv.reader(file) if row[0] in reasons]
     reason, item = items[0]

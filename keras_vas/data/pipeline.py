@@ -25,7 +25,8 @@ from keras_vas.errors import UserError
 
 _FOREVER = 2**40
 _DATA_ERROR = re.compile(
-    "record at|schema version|No such file|Dataset was empty|pars|JPEG|PNG"
+    r"record at|schema version|No such file|Dataset was empty|[Pp]ars|JPEG|PNG"
+    r"|Input is empty|is not in \["
 )
 
 
@@ -45,6 +46,7 @@ def training_dataset(
     group_queries=False,
     sentences_per_clip=1,
     augmentation=NO_AUGMENTATION,
+    shares=(),
     parallel=None,
 ):
     """Shuffled, augmented batches of one worker, in a reproducible order.
@@ -76,6 +78,10 @@ def training_dataset(
             a model can share among them whatever no sentence is needed for.
             An epoch then has every record once.
         augmentation: `transforms.Augmentation`, drawn for each clip.
+        shares: pairs `(records, share)`, one for each data set of a joined
+            index: how many records it has there, and its share of an epoch's
+            clips. An epoch is as long as without; of a data set it has each
+            clip about equally often, be that less or more than once.
         parallel: int, samples made at the same time; by default the number
             of processors.
 
@@ -101,7 +107,9 @@ def training_dataset(
     clips = batch_size // sentences_per_clip
     share = _Share(clips, worker, workers, replicas)
     steps = steps_per_epoch(index, batch_size, sentences_per_clip)
-    samples = Samples(index, vocabulary, height, width, sentences_per_clip)
+    samples = Samples(
+        index, vocabulary, height, width, sentences_per_clip, shares
+    )
     seed = np.array([seed & 0x7FFFFFFF, (seed >> 31) & 0x7FFFFFFF], np.int32)
 
     start_epoch, start_step = divmod(start_step, steps)
@@ -196,6 +204,34 @@ def steps_per_epoch(index, batch_size, sentences_per_clip=1):
             f"{batch_size}; choose a smaller batch or more data"
         )
     return count // batch_size
+
+
+def shares(index, directories, weights):
+    """The `shares` of `training_dataset` for a joined index.
+
+    Args:
+        index: `records.RecordIndex`, of `records.join` or a part of it.
+        directories: the folders of the data sets, in the index's order.
+        weights: a positive number for each, or none to take all clips alike.
+
+    Returns:
+        Tuple of `(records, weight)`, empty without weights.
+
+    Raises:
+        ValueError: there is another number of weights.
+    """
+    if not weights:
+        return ()
+    if len(weights) != len(directories):
+        raise ValueError(
+            f"--data_weights must be one number for each folder of --data; "
+            f"got {len(weights)} for {len(directories)}"
+        )
+    parents = np.array([os.path.dirname(path) for path in index.paths])
+    return tuple(
+        (int(np.sum(parents == os.path.normpath(directory))), weight)
+        for directory, weight in zip(directories, weights, strict=True)
+    )
 
 
 @contextlib.contextmanager

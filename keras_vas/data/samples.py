@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from keras_vas.data import parsing, transforms
+from keras_vas.data import record_tensors, transforms
 from keras_vas.data.records import schema
 from keras_vas.data.text.vocabulary import PADDING_ID
 
@@ -18,7 +18,7 @@ class _Asked:
     """A parsed record and the sentences that are asked about it.
 
     Attributes:
-        fields: dict of `schema.parse`.
+        fields: dict of `record_tensors.parse`.
         actors: int64 tensor `(sentences,)`, whom each means.
         tokens: int32 tensor `(sentences, words)`.
         samples: int64 tensor `(sentences,)`, numbers in the index.
@@ -53,9 +53,18 @@ class Samples:
         sentences_per_clip: int. With 1 an epoch has a clip for every sample;
             with more, one for every record, and its sentences are drawn, each
             once unless the record has too few.
+        shares: see `pipeline.training_dataset`.
     """
 
-    def __init__(self, index, vocabulary, height, width, sentences_per_clip=1):
+    def __init__(
+        self,
+        index,
+        vocabulary,
+        height,
+        width,
+        sentences_per_clip=1,
+        shares=(),
+    ):
         self.sentences_per_clip = sentences_per_clip
         self._samples = index.num_samples
         self._vocabulary = vocabulary
@@ -71,10 +80,14 @@ class Samples:
             self._shards = tf.constant(shards, tf.int32)
         grouped = sentences_per_clip > 1
         self.count = len(index) if grouped else index.num_samples
+        clips = np.ones_like(index.queries) if grouped else index.queries
+        self._parts = _parts(clips, shares)
 
     def shuffled(self, seed, group_queries):
         """The numbers of all clips of an epoch in random order, int64."""
         shuffle = tf.random.experimental.stateless_shuffle
+        if self._parts:
+            return shuffle(self._drawn(seed), tf.random.fold_in(seed, -1))
         if not group_queries or self.sentences_per_clip > 1:
             return shuffle(tf.range(self.count, dtype=tf.int64), seed)
         order = shuffle(tf.range(tf.size(self._queries)), seed)
@@ -83,6 +96,20 @@ class Samples:
         skipped = first - tf.cumsum(queries, exclusive=True)
         numbers = tf.range(self.count, dtype=tf.int64)
         return tf.repeat(skipped, queries) + numbers
+
+    def _drawn(self, seed):
+        """Clip numbers of all data sets, each of them by its share."""
+        drawn = []
+        for part, (first, count, taken) in enumerate(self._parts):
+            rounds = [
+                tf.random.experimental.stateless_shuffle(
+                    tf.range(first, first + count, dtype=tf.int64),
+                    tf.random.fold_in(tf.random.fold_in(seed, part), again),
+                )
+                for again in range(-(-taken // count))
+            ]
+            drawn.append(tf.concat(rounds, 0)[:taken])
+        return tf.concat(drawn, 0)
 
     def make(self, number, augmentation=NO_AUGMENTATION, seed=(0, 0)):
         """The clip of a number, with augmentation drawn from a seed.
@@ -249,7 +276,28 @@ class Samples:
             ),
             tf.TensorSpec([], tf.string),
         )
-        return parsing.parse(stored.take(1).get_single_element())
+        return record_tensors.parse(stored.take(1).get_single_element())
+
+
+def _parts(clips, shares):
+    """`(first clip, clips, clips of an epoch)` of each data set."""
+    if not shares:
+        return ()
+    records, weights = zip(*shares, strict=True)
+    ends = np.cumsum(records)
+    if ends[-1] != len(clips) or min(weights) <= 0:
+        raise ValueError(
+            "shares must be positive and cover the index. "
+            f"Received: shares={shares}, records={len(clips)}"
+        )
+    ends = np.cumsum(clips)[ends - 1]
+    firsts = np.concatenate([[0], ends[:-1]])
+    bounds = np.rint(ends[-1] * np.cumsum(weights) / np.sum(weights))
+    taken = np.diff(bounds.astype(int), prepend=0)
+    return tuple(
+        (int(first), int(end - first), int(count))
+        for first, end, count in zip(firsts, ends, taken, strict=True)
+    )
 
 
 def _beside(own, other, of_other, seed):

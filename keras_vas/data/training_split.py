@@ -137,6 +137,12 @@ def _texts(index, shard, offset):
     try:
         fields = example_proto.decode_example(tfrecord.read(shard, offset))
         return [text.decode() for text in fields[schema.QUERY_TEXTS]]
-    except (tfrecord.CorruptRecordError, KeyError, ValueError) as error:
+    except (
+        tfrecord.CorruptRecordError,
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:
         named = records.corruption_error(index.directory, index.split)
         raise (named or error) from error

@@ -36,6 +36,7 @@ from keras_vas.export import warmup as warmup_requests
 from keras_vas.export.graph import MAX_ROWS, ServedModel
 from keras_vas.export.images import MAX_REQUEST_PIXELS
 from keras_vas.prediction.keras_file import MEMBERS
+from keras_vas.prediction.segmenters import MANIFEST
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
@@ -134,12 +135,6 @@ def load(run, which="best", precision="float32"):
             model, vocabulary, config = run_directory.load_run(run, which)
     finally:
         keras.config.set_dtype_policy(before)
-    known = config["model"]["vocabulary_size"]
-    if len(vocabulary) != known:
-        raise UserError(
-            f"{run}/vocabulary.txt has {len(vocabulary.words)} words, but the "
-            f"model was trained with {known - 2}; restore the file"
-        )
     return model, vocabulary, config
 
 
@@ -219,6 +214,7 @@ def saved_model(
         (extra / warmup_requests.FILE).write_bytes(warmup)
         (extra / "model_card.json").write_text(model_card.as_json(card))
         (extra / "model_card.md").write_text(model_card.markdown(card))
+        files.write_manifest(folder, folder / MANIFEST)
 
     with _readable_errors(output):
         return write_version(output, write)

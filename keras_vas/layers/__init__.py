@@ -1,5 +1,6 @@
 """The layers of the paper; every public one is listed here."""
 
+from keras_vas.layers.class_prior import ClassPrior as ClassPrior
 from keras_vas.layers.cmam import CMAM as CMAM
 from keras_vas.layers.coordinates import Coordinates as Coordinates
 from keras_vas.layers.frame_scaling import FrameScaling as FrameScaling
@@ -12,6 +13,7 @@ from keras_vas.layers.sentence_mean import SentenceMean as SentenceMean
 
 PUBLIC_LAYERS = (
     CMAM,
+    ClassPrior,
     Coordinates,
     FrameScaling,
     LGFS,

@@ -10,17 +10,15 @@ import os
 import signal
 import socket
 import sys
-import threading
 
 from keras_vas.errors import UserError
 from keras_vas.page import temporary_folder
 
-_CONNECTIONS = 256
 _LAST_SECONDS = 2
-_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(model, which, limits, host, port):
+def serve(model, which, limits, host, port, proxy=None):
     """Serves the page until the program is interrupted.
 
     Args:
@@ -29,6 +27,7 @@ def serve(model, which, limits, host, port):
         limits: `Limits`.
         host: address to listen on.
         port: likewise; 0 takes any that is free.
+        proxy: see `server`.
 
     Raises:
         UserError: the address is taken, Gradio is missing, or there is no
@@ -50,10 +49,11 @@ def serve(model, which, limits, host, port):
 
         loaded = predictor.load(model, which)
         port = listening.getsockname()[1]
+        application, visits = application_of(loaded, folder, limits, host, port)
         name = f"[{host}]" if ":" in host else host
-        application, visits = application_of(loaded, folder, limits, name, port)
         print(f"The page is at http://{name}:{port} (ctrl-C ends it)")
-        _run(application, visits, listening)
+        with visits.sweeping():
+            server(application, limits, proxy).run(sockets=[listening])
 
 
 def application_of(predictor, folder, limits, host, port):
@@ -79,30 +79,40 @@ def application_of(predictor, folder, limits, host, port):
     inbox = Inbox(folder / "inbox", limits)
     drawn = samples.draw(folder / "samples", limits)
     page = layout.build(predictor, visits, inbox, drawn, limits)
-    inner = layout.mount(routes.make(visits, inbox, limits), page, limits)
-    hosts = (*_LOOPBACK, host) if host in _LOOPBACK else None
-    return Gate(inner, f"keras_vas_{port}", hosts), visits
+    inner = layout.mount(routes.make(visits, inbox), page, limits)
+    queue = layout.Queue(page)
+    hosts = _LOOPBACK if host in _LOOPBACK else None
+    return Gate(inner, queue, limits, f"keras_vas_{port}", hosts), visits
 
 
-def _run(application, visits, listening):
+def server(application, limits, proxy=None):
+    """The server that an application runs in.
+
+    Args:
+        application: of ASGI.
+        limits: `Limits`.
+        proxy: address of a proxy in front, whose word on the addresses of
+            visitors is taken; `None` takes nobody's.
+
+    Returns:
+        `uvicorn.Server`.
+    """
     import uvicorn
+
+    from keras_vas.page.connections import impatient
 
     config = uvicorn.Config(
         application,
+        http=impatient(limits, proxy),
+        ws="none",
         log_level="warning",
-        limit_concurrency=_CONNECTIONS,
+        limit_concurrency=limits.connections,
         timeout_graceful_shutdown=_LAST_SECONDS,
         server_header=False,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
     )
-    stopped = threading.Event()
-    sweeper = threading.Thread(
-        target=visits.sweep_until, args=[stopped], daemon=True
-    )
-    sweeper.start()
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    finally:
-        stopped.set()
+    return uvicorn.Server(config)
 
 
 def _listen(host, port):

@@ -11,14 +11,6 @@ from keras_vas.errors import UserError
 from keras_vas.page.decoder import BAD_FILE
 from keras_vas.page.stored_clip import StoredClip
 
-# Containers that hold their pictures themselves. Play lists, which name other
-# files, are not among them: a visitor could have the server read those.
-_CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,flv,"
-    "asf,ogg,gif,apng,png_pipe,jpeg_pipe,webp_pipe,bmp_pipe"
-)
-_OPTIONS = f"protocol_whitelist;file|format_whitelist;{_CONTAINERS}"
-
 
 def decode(upload, folder, name, limits):
     """Decodes an uploaded file; whatever it holds, this ends.
@@ -44,11 +36,7 @@ def decode(upload, folder, name, limits):
         name,
         json.dumps(dataclasses.asdict(limits)),
     ]
-    environment = {
-        **os.environ,
-        "OPENCV_FFMPEG_CAPTURE_OPTIONS": _OPTIONS,
-        "OPENBLAS_NUM_THREADS": "1",
-    }
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     try:
         done = subprocess.run(
             command,

@@ -4,14 +4,18 @@ Gradio serves files to whoever knows their path, takes paths of files as
 arguments, and has many routes that this page does not use. The gate lets
 through what the page needs, gives every visitor a name of their own in a
 cookie that no script can read, ties Gradio's sessions to it, and bounds the
-bodies of requests.
+bodies of requests, and how many of one visitor are worked on.
 """
 
+import asyncio
 import collections
 import http.cookies
 import json
 import re
 import secrets
+import urllib.parse
+
+from keras_vas.page.visitors import Visitor, network
 
 VISITOR = "keras_vas.visitor"
 UPLOAD, RESULTS = "/upload", "/results/"
@@ -24,7 +28,8 @@ _OWN = (
     f"{_API}/heartbeat/",
     RESULTS,
 )
-_POSTED = (f"{_API}/queue/join", f"{_API}/cancel", f"{_API}/reset")
+_JOIN = f"{_API}/queue/join"
+_POSTED = (_JOIN, f"{_API}/cancel", f"{_API}/reset")
 _LARGEST_BODY = 2**18
 _SESSIONS = 4096
 _TOKEN = re.compile(r"[\w-]{43}")
@@ -54,15 +59,17 @@ class Gate:
 
     Args:
         app: the ASGI application.
+        queue: `layout.Queue`.
+        limits: `Limits`.
         cookie: name of the cookie.
         hosts: host names under which the page may be asked for, `None` for
             any. Names that someone else points at this machine are not
             among them.
     """
 
-    def __init__(self, app, cookie, hosts=None):
-        self._app, self._cookie = app, cookie
-        self._hosts = hosts and {host.lower() for host in hosts}
+    def __init__(self, app, queue, limits, cookie, hosts=None):
+        self._app, self._queue, self._limits = app, queue, limits
+        self._cookie, self._hosts = cookie, hosts
         self._visitors = collections.OrderedDict()
 
     async def __call__(self, scope, receive, send):
@@ -75,18 +82,22 @@ class Gate:
             key.decode("latin-1"): value.decode("latin-1")
             for key, value in scope["headers"]
         }
-        visitor = self._visitor(headers)
-        new = None if visitor else secrets.token_urlsafe(32)
+        known = self._name(headers)
+        name = known or secrets.token_urlsafe(32)
+        visitor = Visitor(name, network(scope["client"][0]))
         try:
             self._check_origin(headers)
-            receive = await self._checked(scope, receive, headers, visitor)
+            receive = await self._checked(
+                scope, receive, headers, visitor if known else None
+            )
         except RefusedError as refusal:
             await _answer(send, refusal)
             return
-        scope[VISITOR] = visitor or new
+        scope[VISITOR] = visitor
+        new = None if known else name
         await self._app(scope, receive, self._with_headers(send, new))
 
-    def _visitor(self, headers):
+    def _name(self, headers):
         try:
             cookies = http.cookies.SimpleCookie(headers.get("cookie", ""))
         except http.cookies.CookieError:
@@ -98,11 +109,10 @@ class Gate:
 
     def _check_origin(self, headers):
         host = headers.get("host", "").lower()
-        name = re.sub(r":\d+$", "", host)
-        if self._hosts is not None and name not in self._hosts:
+        if self._hosts is not None and _name_of(host) not in self._hosts:
             raise RefusedError(403, "This page is not served under that name.")
-        origin = headers.get("origin")
-        if origin and origin.split("//")[-1].lower() != host:
+        origin = headers.get("origin", "").lower()
+        if origin and origin not in (f"http://{host}", f"https://{host}"):
             raise RefusedError(
                 403, "Requests from other sites are not answered."
             )
@@ -123,8 +133,10 @@ class Gate:
             return receive
         elif method == "POST" and path in _POSTED:
             _require(visitor)
-            body = await _body(receive, headers)
-            self._check_body(body, visitor)
+            body = await self._body(receive, headers)
+            fields = self._checked_fields(body, visitor)
+            if path == _JOIN:
+                self._check_event(fields, visitor)
             return _replayed(body, receive)
         raise RefusedError(404, "Not found.")
 
@@ -141,7 +153,14 @@ class Gate:
         while len(self._visitors) > _SESSIONS:
             self._visitors.popitem(last=False)
 
-    def _check_body(self, body, visitor):
+    async def _body(self, receive, headers):
+        try:
+            async with asyncio.timeout(self._limits.stall_seconds):
+                return await _read(receive, headers)
+        except TimeoutError as error:
+            raise RefusedError(408, "Sending took too long.") from error
+
+    def _checked_fields(self, body, visitor):
         try:
             fields = json.loads(body)
         except (ValueError, RecursionError):
@@ -156,6 +175,18 @@ class Gate:
         # A dict could name a file of this machine, and Gradio would copy it.
         if not all(isinstance(x, _SCALAR) for x in [*data, *event.values()]):
             raise RefusedError(400, "Values must be texts, numbers or nothing.")
+        return fields
+
+    def _check_event(self, fields, visitor):
+        if fields.get("fn_index") not in self._queue.events:
+            raise RefusedError(400, "There is no such event.")
+        waiting = self._queue.waiting()
+        near = sum(one.address == visitor.address for one in waiting)
+        if (
+            waiting.count(visitor) >= self._limits.requests_of_one
+            or near >= self._limits.requests_of_address
+        ):
+            raise RefusedError(429, "Your last requests are still worked on.")
 
     def _with_headers(self, send, new):
         extra = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
@@ -182,15 +213,26 @@ def _session_of(scope):
     if path.startswith(f"{_API}/heartbeat/"):
         return path.rsplit("/", 1)[-1]
     if path == f"{_API}/queue/data":
-        query = scope["query_string"].decode("latin-1")
-        found = re.findall(r"(?:^|&)session_hash=([^&]*)", query)
+        query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))
+        found = query.get("session_hash", [])
         if len(found) != 1:
             raise RefusedError(400, "Name one session.")
         return found[0]
     return None
 
 
-async def _body(receive, headers):
+def _name_of(host):
+    """The name in a `Host` header, `None` where it is none."""
+    try:
+        place = urllib.parse.urlsplit(f"//{host}")
+        name, port = place.hostname or "", place.port
+    except ValueError:
+        return None
+    shown = f"[{name}]" if ":" in name else name
+    return name if host in (shown, f"{shown}:{port}") else None
+
+
+async def _read(receive, headers):
     if int(headers.get("content-length") or 0) > _LARGEST_BODY:
         raise RefusedError(413, "The request is too long.")
     body = b""

@@ -68,17 +68,13 @@ class Handlers:
         sent = event._data or {}
         if "ticket" not in sent:
             raise UserError(str(sent.get("problem", "No file was sent."))[:200])
-        ticket = sent["ticket"]
-        upload = self._inbox.take(_visitor(request), ticket)
-        visit = self._visit(request)
-        with finding.work(visit):
-            try:
+        with self._inbox.taken(_visitor(request), sent["ticket"]) as upload:
+            visit = self._visit(request)
+            with finding.work(visit):
                 clip = decode(
                     upload.path, visit.new_folder(), upload.name, self._limits
                 )
-            finally:
-                self._inbox.drop(ticket)
-            return self._opened(visit, clip)
+                return self._opened(visit, clip)
 
     @_reporting
     def take_sample(self, request: gr.Request, event: gr.EventData):
@@ -220,7 +216,7 @@ class Handlers:
 
     def stop(self, request: gr.Request):
         """Stops the work for the visit, where there is some."""
-        self._visit(request).stopped = True
+        self._visits.stop(_visitor(request), request.session_hash)
 
     def leave(self, request: gr.Request):
         """Ends the visit: the page was closed."""
@@ -253,4 +249,4 @@ def _choice(choices, value=None):
 def _within(number, frames):
     if isinstance(number, bool) or not isinstance(number, int | float):
         raise UserError("A frame is named by its number.")
-    return min(max(1, round(number)), frames)
+    return round(min(max(1, number), frames))

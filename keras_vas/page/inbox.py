@@ -1,5 +1,7 @@
 """Files that visitors have sent and that wait to be decoded."""
 
+import asyncio
+import contextlib
 import dataclasses
 import pathlib
 import secrets
@@ -8,26 +10,29 @@ import time
 import unicodedata
 
 from keras_vas.errors import UserError
+from keras_vas.page.visitors import Visitor, first_to_go
 
 _KEPT_SECONDS = 600.0
 _NAME_LENGTH = 80
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(eq=False)
 class Upload:
     """A file that was sent.
 
     Attributes:
-        visitor: str, who sent it.
+        visitor: `Visitor` who sent it.
         name: what the visitor calls it, fit to be shown.
         path: `pathlib.Path` of the file.
         since: `time.monotonic()` when it began to come.
+        complete: whether all of it has come.
     """
 
-    visitor: str
+    visitor: Visitor
     name: str
     path: pathlib.Path
     since: float
+    complete: bool = False
 
 
 class Inbox:
@@ -49,74 +54,97 @@ class Inbox:
         """Takes a file in; of one visitor, one is kept.
 
         Args:
-            visitor: str.
+            visitor: `Visitor`.
             name: str, the file's own name.
             chunks: async iterator of bytes.
 
         Returns:
-            str that cannot be guessed, for `take`.
+            str that cannot be guessed, for `taken`.
 
         Raises:
-            UserError: it is empty or too large, or too many are waiting.
+            UserError: it is empty or too large, or had to make room.
+            TimeoutError: it does not come on.
         """
         ticket = secrets.token_urlsafe(24)
         upload = Upload(
             visitor, shown_name(name), self.folder / ticket, time.monotonic()
         )
         with self._lock:
-            self._remove_old(visitor)
-            if len(self._uploads) >= self._limits.waiting_uploads:
-                raise UserError(
-                    "Too many videos are being sent; try again in a minute."
-                )
+            self._make_room(visitor)
             self._uploads[ticket] = upload
         try:
-            await self._write(upload, chunks)
+            async with asyncio.timeout(self._limits.upload_seconds):
+                await self._write(upload, chunks)
         except BaseException:
-            self.drop(ticket)
+            with self._lock:
+                self._drop(upload)
             raise
+        upload.complete = True
         return ticket
 
     async def _write(self, upload, chunks):
-        size = 0
+        stall = self._limits.stall_seconds
+        now = asyncio.get_running_loop().time
         with open(upload.path, "xb") as file:
-            async for chunk in chunks:
-                size += len(chunk)
-                if size > self._limits.megabytes * 2**20:
-                    raise UserError(
-                        f"{upload.name} is larger than "
-                        f"{self._limits.megabytes} MB; give a smaller file."
-                    )
-                file.write(chunk)
-        if not size:
-            raise UserError(f"{upload.name} is empty; give another file.")
+            async with asyncio.timeout(stall) as clock:
+                async for chunk in chunks:
+                    clock.reschedule(now() + stall)
+                    file.write(chunk)
+                    self._check(upload, file.tell())
+            if not file.tell():
+                raise UserError(f"{upload.name} is empty; give another file.")
 
-    def take(self, visitor, ticket):
-        """The `Upload` of a ticket, which its taker removes with `drop`.
+    def _check(self, upload, size):
+        if size > self._limits.megabytes * 2**20:
+            raise UserError(
+                f"{upload.name} is larger than {self._limits.megabytes} MB; "
+                "give a smaller file."
+            )
+        if upload.path.name not in self._uploads:
+            raise UserError(
+                f"Too many videos are being sent, and {upload.name} had to "
+                "make room; try again in a minute."
+            )
+
+    @contextlib.contextmanager
+    def taken(self, visitor, ticket):
+        """Gives an upload out, and removes it in the end.
+
+        Args:
+            visitor: `Visitor`.
+            ticket: what `receive` returned.
+
+        Yields:
+            `Upload`.
 
         Raises:
             UserError: there is none, or it is another visitor's.
         """
-        upload = self._uploads.get(ticket)
-        if upload is None or upload.visitor != visitor:
-            raise UserError("The video is no longer here; send it again.")
-        return upload
-
-    def drop(self, ticket):
-        """Removes an upload."""
         with self._lock:
-            self._drop(ticket)
-
-    def _drop(self, ticket):
-        upload = self._uploads.pop(ticket, None)
-        if upload is not None:
+            upload = self._uploads.get(ticket)
+            if upload is None or upload.visitor != visitor:
+                raise UserError("The video is no longer here; send it again.")
+            del self._uploads[ticket]
+        try:
+            yield upload
+        finally:
             upload.path.unlink(missing_ok=True)
 
-    def _remove_old(self, visitor):
+    def _drop(self, upload):
+        self._uploads.pop(upload.path.name, None)
+        upload.path.unlink(missing_ok=True)
+
+    def _make_room(self, visitor):
         oldest = time.monotonic() - _KEPT_SECONDS
-        for ticket, upload in list(self._uploads.items()):
-            if upload.visitor == visitor or upload.since < oldest:
-                self._drop(ticket)
+        for upload in list(self._uploads.values()):
+            if upload.since < oldest:
+                self._drop(upload)
+        held = sorted(
+            self._uploads.values(), key=lambda x: (not x.complete, x.since)
+        )
+        gone = first_to_go(held, visitor, self._limits.waiting_uploads, 1)
+        if gone is not None:
+            self._drop(gone)
 
 
 def shown_name(name):

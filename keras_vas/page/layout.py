@@ -4,11 +4,11 @@ import gradio as gr
 
 from keras_vas.page import fragments, widgets
 from keras_vas.page.finding import EVERY
+from keras_vas.page.gate import VISITOR
 from keras_vas.page.handlers import Handlers, Shown
 from keras_vas.page.style import CSS
 
 TITLE = "Find the actor"
-_WAITING = 32
 _DECODING_AT_ONCE = 2
 
 
@@ -121,7 +121,7 @@ def build(predictor, visits, inbox, samples, limits):
         attend.click(on.attend, [slider, sentence], parts, **thinking, **common)
         stage.input(on.show_stage, stage, parts, **quick, **common)
         page.unload(on.leave)
-    return page.queue(max_size=_WAITING, api_open=False)
+    return page.queue(max_size=limits.requests, api_open=False)
 
 
 def mount(app, page, limits):
@@ -150,6 +150,25 @@ def mount(app, page, limits):
         ),
         css=CSS,
     )
+
+
+class Queue:
+    """What Gradio knows of the page's events.
+
+    Args:
+        page: what `build` returned, mounted.
+
+    Attributes:
+        events: list of the numbers under which they are asked for.
+    """
+
+    def __init__(self, page):
+        self.events = list(page.fns)
+        self._events = page._queue.event_ids_to_events
+
+    def waiting(self):
+        """List of `Visitor`s, one for every event that is not done."""
+        return [x.request.scope[VISITOR] for x in self._events.values()]
 
 
 def _distance(every):

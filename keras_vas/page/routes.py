@@ -1,9 +1,8 @@
 """The routes beside Gradio's: files come in, results go out."""
 
-import asyncio
-
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse
+from starlette.requests import ClientDisconnect
 
 from keras_vas.errors import UserError
 from keras_vas.page import gate
@@ -12,7 +11,7 @@ from keras_vas.page.finding import OVERLAY, ZIP
 _TYPES = {OVERLAY: "video/mp4", ZIP: "application/zip"}
 
 
-def make(visits, inbox, limits):
+def make(visits, inbox):
     """The application that Gradio is mounted in.
 
     `POST /upload?name=NAME` takes a file as the body and answers with a
@@ -22,7 +21,6 @@ def make(visits, inbox, limits):
     Args:
         visits: `Visits`.
         inbox: `Inbox`.
-        limits: `Limits`.
 
     Returns:
         `fastapi.FastAPI`.
@@ -32,15 +30,15 @@ def make(visits, inbox, limits):
     @app.post(gate.UPLOAD)
     async def upload(request: Request, name: str = ""):
         visitor = request.scope[gate.VISITOR]
+        closing = {"connection": "close"}
         try:
-            async with asyncio.timeout(limits.upload_seconds):
-                ticket = await inbox.receive(visitor, name, request.stream())
+            ticket = await inbox.receive(visitor, name, request.stream())
         except TimeoutError:
-            return PlainTextResponse("Sending took too long.", 408)
+            return PlainTextResponse("Sending took too long.", 408, closing)
         except UserError as error:
-            return PlainTextResponse(
-                str(error), 400, headers={"connection": "close"}
-            )
+            return PlainTextResponse(str(error), 400, closing)
+        except ClientDisconnect:
+            return PlainTextResponse("Nobody is there any more.", 400)
         return PlainTextResponse(ticket)
 
     @app.api_route(

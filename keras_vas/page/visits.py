@@ -1,5 +1,6 @@
 """Who is on the page, and the files of each, which end with the visit."""
 
+import contextlib
 import pathlib
 import secrets
 import shutil
@@ -7,6 +8,7 @@ import threading
 import time
 
 from keras_vas.errors import UserError
+from keras_vas.page.visitors import first_to_go
 
 _SWEEP_SECONDS = 30.0
 
@@ -15,9 +17,13 @@ class Visit:
     """One open page of one visitor.
 
     Args:
+        visitor: `Visitor` whose it is.
+        session: str, which of the visitor's pages it is.
         folder: `pathlib.Path` for the visit's files, made here.
 
     Attributes:
+        visitor: as given.
+        session: as given.
         id: str that cannot be guessed.
         folder: as given.
         clip: `StoredClip` that is looked at, or `None`.
@@ -29,7 +35,8 @@ class Visit:
         lock: held by whoever works for the visit.
     """
 
-    def __init__(self, folder):
+    def __init__(self, visitor, session, folder):
+        self.visitor, self.session = visitor, session
         self.folder = pathlib.Path(folder)
         self.id = self.folder.name
         self.folder.mkdir(parents=True)
@@ -83,7 +90,7 @@ class Visits:
         """The visit of a page, begun if need be.
 
         Args:
-            visitor: str, who it is.
+            visitor: `Visitor`.
             session: str, which of the visitor's pages it is.
 
         Returns:
@@ -92,9 +99,9 @@ class Visits:
         with self._lock:
             visit = self._visits.get((visitor, session))
             if visit is None:
-                over = len(self._visits) + 1 - self._limits.visits
-                self._end(self._by_age()[: max(0, over)])
-                visit = Visit(self._folder / secrets.token_urlsafe(24))
+                self._make_room(visitor)
+                folder = self._folder / secrets.token_urlsafe(24)
+                visit = Visit(visitor, session, folder)
                 self._visits[visitor, session] = visit
             visit.used = time.monotonic()
             return visit
@@ -102,8 +109,8 @@ class Visits:
     def of(self, visitor, visit_id):
         """The visitor's own visit of that id, or `None`."""
         with self._lock:
-            for (owner, _), visit in self._visits.items():
-                if owner == visitor and visit.id == visit_id:
+            for visit in self._visits.values():
+                if visit.visitor == visitor and visit.id == visit_id:
                     visit.used = time.monotonic()
                     return visit
         return None
@@ -114,42 +121,59 @@ class Visits:
         Raises:
             UserError: it shows none.
         """
-        visit = self.open(visitor, session)
-        if visit.clip is None:
-            raise UserError("Choose a video or a sample first.")
-        return visit
+        with self._lock:
+            visit = self._visits.get((visitor, session))
+            if visit is None or visit.clip is None:
+                raise UserError("Choose a video or a sample first.")
+            visit.used = time.monotonic()
+            return visit
+
+    def stop(self, visitor, session):
+        """Stops the work for the visit of a page, where there is some."""
+        with self._lock:
+            visit = self._visits.get((visitor, session))
+            if visit is not None:
+                visit.stopped = True
 
     def end(self, visitor, session):
         """Ends the visit of a page, if there is one."""
         with self._lock:
-            self._end([(visitor, session)])
+            visit = self._visits.get((visitor, session))
+            if visit is not None:
+                self._end(visit)
 
     def sweep(self):
         """Ends the visits that have been idle too long."""
         with self._lock:
             oldest = time.monotonic() - self._limits.idle_seconds
-            self._end(
-                [key for key in self._by_age() if self._is_idle(key, oldest)]
-            )
+            for visit in list(self._visits.values()):
+                if visit.used < oldest and not visit.lock.locked():
+                    self._end(visit)
 
-    def sweep_until(self, stopped):
-        """Sweeps now and then until `stopped`, a `threading.Event`, is set."""
-        while not stopped.wait(_SWEEP_SECONDS):
-            self.sweep()
+    @contextlib.contextmanager
+    def sweeping(self):
+        """Sweeps now and then, in a thread, as long as it is held."""
+        stopped = threading.Event()
 
-    def __len__(self):
-        """Number of visits."""
-        return len(self._visits)
+        def sweep():
+            while not stopped.wait(_SWEEP_SECONDS):
+                self.sweep()
 
-    def _by_age(self):
-        return sorted(self._visits, key=lambda key: self._visits[key].used)
+        threading.Thread(target=sweep, daemon=True).start()
+        try:
+            yield
+        finally:
+            stopped.set()
 
-    def _is_idle(self, key, oldest):
-        visit = self._visits[key]
-        return visit.used < oldest and not visit.lock.locked()
+    def _make_room(self, visitor):
+        held = sorted(
+            self._visits.values(), key=lambda x: (x.lock.locked(), x.used)
+        )
+        limits = self._limits
+        gone = first_to_go(held, visitor, limits.visits, limits.visits_of_one)
+        if gone is not None:
+            self._end(gone)
 
-    def _end(self, keys):
-        for key in keys:
-            visit = self._visits.pop(key, None)
-            if visit is not None:
-                visit.end()
+    def _end(self, visit):
+        del self._visits[visit.visitor, visit.session]
+        visit.end()

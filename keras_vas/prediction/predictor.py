@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from keras_vas import files
+from keras_vas import files, presets
 from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
@@ -53,9 +53,10 @@ def load(path, which="best"):
     """Loads a trained model.
 
     Args:
-        path: a run directory of train.py, a `.keras` file or a SavedModel of
-            export.py (the folder with `saved_model.pb`, or the one above it,
-            whose highest version is taken).
+        path: name or file of a preset, a run directory of train.py, a `.keras`
+            file or a SavedModel of export.py (the folder with
+            `saved_model.pb`, or the one above it, whose highest version is
+            taken).
         which: checkpoint of a run directory, `"best"` or `"last"`.
 
     Returns:
@@ -64,7 +65,7 @@ def load(path, which="best"):
     Raises:
         UserError: there is nothing, or something else.
     """
-    path = pathlib.Path(path)
+    path = pathlib.Path(presets.run_of(path))
     if path.is_file():
         return _predictor(*keras_file.load(path))
     if (path / "config.json").is_file():
@@ -76,8 +77,8 @@ def load(path, which="best"):
             return Predictor(SavedModelSegmenter(folder))
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
-        f"{path} {what}; name a run directory of train.py, or a .keras file "
-        "or SavedModel of export.py"
+        f"{path} {what}; name a run directory of train.py, a .keras file or "
+        f"SavedModel of export.py, or a preset: {', '.join(presets.PRESETS)}"
     )
 
 
@@ -90,7 +91,7 @@ def _predictor(model, vocabulary, config, calibration):
         flags["frame_width"],
         calibration,
     )
-    return Predictor(segmenter, model, vocabulary)
+    return Predictor(segmenter, model, vocabulary, calibration.threshold)
 
 
 class Predictor:
@@ -99,9 +100,14 @@ class Predictor:
     Attributes:
         model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel.
+        threshold: what a probability must exceed to belong to a mask, unless
+            told: the calibrated number of a run, 0.5 of a SavedModel.
     """
 
-    def __init__(self, segmenter, model=None, vocabulary=None):
+    def __init__(
+        self, segmenter, model=None, vocabulary=None, threshold=THRESHOLD
+    ):
+        self.threshold = threshold
         self.model = model
         self.vocabulary = vocabulary
         self._segmenter = segmenter
@@ -118,7 +124,7 @@ class Predictor:
         video,
         queries,
         *,
-        threshold=THRESHOLD,
+        threshold=None,
         keep_probabilities=False,
         **options,
     ):
@@ -129,7 +135,8 @@ class Predictor:
                 folder of images, number of a camera, or uint8 frames
                 `(time, height, width, 3)`.
             queries: sentences, a list of str (or one str).
-            threshold: what a probability must exceed to belong to a mask.
+            threshold: what a probability must exceed to belong to a mask,
+                instead of the predictor's own.
             keep_probabilities: also keep float32 probabilities, 4 bytes a
                 pixel, frame and sentence.
             **options: as `stream` takes them.
@@ -143,7 +150,10 @@ class Predictor:
         queries = _sentences(queries)
         video = open_video(video)
         result = Segmentation(
-            video, queries, threshold, keep_probabilities=keep_probabilities
+            video,
+            queries,
+            self.threshold if threshold is None else threshold,
+            keep_probabilities=keep_probabilities,
         )
         for found in self.stream(video, queries, **options):
             result.add(found)

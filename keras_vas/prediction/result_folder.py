@@ -11,10 +11,13 @@ masks.json is `{"made_by", "video", "height", "width", "queries": [{"id",
 `segmentation` is COCO's run-length code, `number` counts from 1, and
 `complete` is false where the program was interrupted.
 
-Everything is written in `OUT/.unfinished` and moved at the end.
+Everything is written in a hidden folder beside OUT, which one rename puts into
+place: OUT holds the whole of one result or the whole of the one before.
 """
 
+import contextlib
 import json
+import os
 import pathlib
 import re
 import shutil
@@ -23,14 +26,16 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco
 
+from keras_vas import files
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
 from keras_vas.pictures.overlay import colours, draw
-from keras_vas.video.writer import VideoFile, add_sound
+from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
 PARTS = ("overlay.mp4", "masks", "masks.json", "contact_sheet.png")
-UNFINISHED = ".unfinished"
+_MASK_FOLDER = re.compile(r"[0-9]+(_\w*)?")
+_MASK_FILE = re.compile(r"[0-9]{5,}\.png")
 _SLUG_LENGTH = 40
 
 
@@ -56,11 +61,12 @@ class ResultFolder:
         has_sound: known after the end.
 
     Raises:
-        UserError: the folder holds something else.
+        UserError: the folder holds something else, cannot be replaced as a
+            whole, or another process is writing to it.
     """
 
     def __init__(self, directory, video, queries, every=1, slides=None):
-        self.directory = pathlib.Path(directory)
+        self.directory = pathlib.Path(directory).resolve()
         check_directory(self.directory)
         self.frames = 0
         self.complete = True
@@ -73,29 +79,51 @@ class ResultFolder:
             for i, text in enumerate(self._queries, 1)
         ]
         self._fps = video.fps / every if slides is None else 1 / slides
-        self._aside = self.directory / UNFINISHED
+        name = f".{self.directory.name}{files.UNFINISHED}"
+        self._aside = self.directory.with_name(name)
+        self._new = self._aside / "result"
+        self._old = self._aside / "replaced"
         self._start = None
 
     def __enter__(self):
-        shutil.rmtree(self._aside, ignore_errors=True)
-        self._aside.mkdir(parents=True)
-        for name in self._folders:
-            (self._aside / "masks" / name).mkdir(parents=True)
-        self._overlay = VideoFile(self._aside / "overlay.mp4", self._fps)
-        self._sheet = ContactSheet(self._queries, self._palette)
-        self._json = open(self._aside / "masks.json", "w", encoding="utf-8")
-        self._strip = None
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._remove_aside)
+            stack.enter_context(files.lock(self._aside))
+            stack.callback(self._clear)
+            self._clear()
+            check_directory(self.directory)
+            for name in self._folders:
+                (self._new / "masks" / name).mkdir(parents=True)
+            self._overlay = VideoFile(
+                self._new / "overlay.mp4",
+                self._fps,
+                named=self.directory / "overlay.mp4",
+            )
+            self._sheet = ContactSheet(self._queries, self._palette)
+            self._json = stack.enter_context(
+                open(self._new / "masks.json", "w", encoding="utf-8")
+            )
+            self._strip = None
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(self, kind, error, traceback):
-        try:
+        with self._stack:
             if kind is None and self.frames:
                 self._finish()
-        finally:
-            self._json.close()
-            shutil.rmtree(self._aside, ignore_errors=True)
-            if not any(self.directory.iterdir()):
-                self.directory.rmdir()
+
+    def _clear(self):
+        """Ends what this or a killed process has begun and not finished."""
+        if self._old.exists() and not self.directory.exists():
+            self._old.rename(self.directory)
+        for path in (self._old, self._new):
+            if path.exists():
+                shutil.rmtree(path)
+
+    def _remove_aside(self):
+        # Another process may be waiting in it.
+        with contextlib.suppress(OSError):
+            self._aside.rmdir()
 
     def add(self, number, seconds, image, masks, scores):
         """Adds what was found in one frame.
@@ -112,7 +140,7 @@ class ResultFolder:
         self._add_json(number, seconds, masks, scores)
         for folder, mask in zip(self._folders, masks, strict=True):
             data = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-            path = self._aside / "masks" / folder / f"{number:05d}.png"
+            path = self._new / "masks" / folder / f"{number:05d}.png"
             path.write_bytes(data.tobytes())
         width = VideoFile.width_for(image.shape[1])
         shown = draw(image, masks, self._palette, width)
@@ -125,14 +153,34 @@ class ResultFolder:
         self._overlay.add(np.concatenate([shown, self._strip]), seconds)
         self.frames += 1
 
+    def _shown(self, image, masks):
+        """The drawn frame, at the overlay's size."""
+        height, width = VideoFile.size_for(*image.shape[:2])
+        size = width, height
+        if size == image.shape[1::-1]:
+            return draw(image, masks, self._palette)
+        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
+        masks = [
+            cv2.resize(
+                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
+            )
+            > 0
+            for x in masks
+        ]
+        image = cv2.resize(image, size, interpolation=way)
+        image = draw(image, masks, self._palette)
+        right = max(0, SMALLEST_WIDTH - width)
+        return cv2.copyMakeBorder(image, 0, 0, 0, right, cv2.BORDER_CONSTANT)
+
     def _begin(self, image):
         height, width = image.shape[:2]
+        _, shown_width = VideoFile.size_for(height, width)
         self._strip = legend(
-            self._queries, self._palette, VideoFile.width_for(width)
+            self._queries, self._palette, max(shown_width, SMALLEST_WIDTH)
         )
         head = {
             "made_by": MADE_BY,
-            "video": self._video.name,
+            "video": os.fsencode(self._video.name).decode(errors="replace"),
             "height": height,
             "width": width,
             "queries": [
@@ -176,12 +224,11 @@ class ResultFolder:
         if self._slides is None and path is not None and path.is_file():
             self.has_sound = add_sound(self._overlay.path, path)
         sheet = cv2.imencode(".png", self._sheet.image()[..., ::-1])[1]
-        (self._aside / "contact_sheet.png").write_bytes(sheet.tobytes())
-        for name in PARTS:
-            old = self.directory / name
-            if old.is_dir():
-                shutil.rmtree(old)
-            (self._aside / name).replace(old)
+        (self._new / "contact_sheet.png").write_bytes(sheet.tobytes())
+        check_directory(self.directory)
+        if self.directory.exists():
+            self.directory.rename(self._old)
+        self._new.rename(self.directory)
 
 
 def _run_lengths(mask):
@@ -191,16 +238,41 @@ def _run_lengths(mask):
 
 def check_directory(directory):
     """Raises a `UserError` unless results may be written there."""
-    directory = pathlib.Path(directory)
-    if directory.exists() and not directory.is_dir():
+    directory = pathlib.Path(directory).resolve()
+    if not directory.exists():
+        return
+    if not directory.is_dir():
         raise UserError(f"{directory} is a file; name a folder")
-    entries = list(directory.iterdir()) if directory.is_dir() else []
-    others = [x.name for x in entries if x.name != UNFINISHED]
-    if others and not _is_ours(directory / "masks.json"):
+    if directory.samefile(".") or directory.is_mount():
         raise UserError(
-            f"{directory} holds something else ({sorted(others)[0]}); name a "
-            "new or an empty folder"
+            f"{directory} is the current folder or a mounted one, which cannot "
+            "be replaced; name a folder in it"
         )
+    other = next(_others(directory), None)
+    if other is not None:
+        raise UserError(
+            f"{directory} holds something else ({other}); name a new or an "
+            "empty folder"
+        )
+
+
+def _others(directory):
+    """Names of what is in a folder and no part of a result."""
+    names = sorted(path.name for path in directory.iterdir())
+    yield from (name for name in names if name not in PARTS)
+    if names and not _is_ours(directory / "masks.json"):
+        yield names[0]
+    masks = directory / "masks"
+    if masks.is_symlink() or not masks.is_dir():
+        return
+    for folder in masks.iterdir():
+        named = _MASK_FOLDER.fullmatch(folder.name)
+        if not named or folder.is_symlink() or not folder.is_dir():
+            yield f"masks/{folder.name}"
+            continue
+        for path in folder.iterdir():
+            if not _MASK_FILE.fullmatch(path.name):
+                yield f"masks/{folder.name}/{path.name}"
 
 
 def _is_ours(path):

@@ -10,12 +10,14 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from keras_vas import files
 from keras_vas.data import frame_size, transforms
 from keras_vas.data.records import schema
 from keras_vas.errors import UserError
 from keras_vas.models.sentence_split import split_in_three
 from keras_vas.presence import score as presence_score
 
+MANIFEST = "assets.extra/manifest.json"
 SIGNATURES = ("segment_many", "serving_default")
 _QUERIES_AT_ONCE = 16
 _PIXELS_AT_ONCE = 2**16
@@ -162,6 +164,7 @@ class SavedModelSegmenter:
 
     def __init__(self, path):
         path = pathlib.Path(path)
+        files.check_manifest(path, path / MANIFEST, "export it again")
         try:
             # The signatures live as long as what was loaded.
             self._loaded = tf.saved_model.load(str(path))

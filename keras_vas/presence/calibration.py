@@ -5,6 +5,9 @@ an absent one is a sentence of another video, put to the same clip. Nobody
 has looked whether such a sentence happens to fit, so one that is also said of
 the clip, or describes an actor of the same look and action, is not taken.
 
+The threshold of masks is that of the largest mean IoU, out of `THRESHOLDS`,
+for the queries about actors that are there.
+
 The videos are divided in two halves: slope and offset are fitted to one, and
 the metrics are measured on the other.
 """
@@ -16,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from keras_vas import metrics as metrics_lib
 from keras_vas.data import records, training_split, transforms
 from keras_vas.data.records import schema
 from keras_vas.errors import UserError
@@ -23,6 +27,7 @@ from keras_vas.presence import score as presence_score
 
 MAX_RECORDS = 200
 MIN_VIDEOS = 4
+THRESHOLDS = np.round(np.arange(0.1, 0.71, 0.05), 2)
 
 
 def calibrate(model, vocabulary, config, directory, *, height, width):
@@ -46,7 +51,7 @@ def calibrate(model, vocabulary, config, directory, *, height, width):
         UserError: the records cannot be read, or hold fewer than four videos.
     """
     index, kind = _validation(directory, config["flags"])
-    evidence, present, halves = _evidence(
+    evidence, present, halves, ious = _evidence(
         model, vocabulary, index, height, width
     )
     source = (
@@ -55,7 +60,15 @@ def calibrate(model, vocabulary, config, directory, *, height, width):
     fitted = presence_score.fit(evidence[~halves], present[~halves], source)
     scores = np.asarray(fitted.score(evidence[halves].astype(np.float32)))
     metrics = presence_score.measure(scores, present[halves])
-    return dataclasses.replace(fitted, metrics=metrics)
+    mean = ious.mean(axis=0)
+    best = int(mean.argmax())
+    metrics |= {
+        "mean_iou": float(mean[best]),
+        "mean_iou_at_0.5": float(mean[THRESHOLDS.tolist().index(0.5)]),
+    }
+    return dataclasses.replace(
+        fitted, metrics=metrics, threshold=float(THRESHOLDS[best])
+    )
 
 
 def absent_queries(frames, seed=0):
@@ -110,7 +123,10 @@ def _validation(directory, flags):
 
 
 def _evidence(model, vocabulary, index, height, width):
-    """Evidence, presence and half of every query, present and absent."""
+    """Evidence, presence and half of every query, present and absent.
+
+    And the IoU at each of `THRESHOLDS` of those that are present.
+    """
     video_of = index.videos
     videos = sorted(
         set(video_of),
@@ -131,17 +147,28 @@ def _evidence(model, vocabulary, index, height, width):
         input_signature=[
             tf.TensorSpec([schema.CLIP_LENGTH, None, None, 3], tf.uint8),
             tf.TensorSpec([None], tf.string),
+            tf.TensorSpec([None, None, None, 1], tf.bool),
         ]
     )
-    def run(clip, texts):
+    def run(clip, texts, masks):
         clip = transforms.letterbox(clip, height, width)
         clip = tf.repeat(clip[None], tf.size(texts), axis=0)
         inputs = {"frames": clip, "tokens": vocabulary.encode(texts)}
-        return presence_score.evidence(
-            model(inputs, training=False)["mask_logits"]
+        logits = model(inputs, training=False)["mask_logits"]
+        truth = tf.map_fn(
+            lambda mask: transforms.pad(
+                transforms.fit_mask(mask, height, width)[None], height, width
+            )[0],
+            masks,
+            fn_output_signature=tf.TensorSpec([height, width, 1], tf.float32),
         )
+        found = tf.sigmoid(logits[: tf.shape(masks)[0]]) > THRESHOLDS
+        found = tf.cast(found, tf.float32)
+        intersection = tf.reduce_sum(found * truth, (1, 2))
+        union = tf.reduce_sum(tf.maximum(found, truth), (1, 2))
+        return presence_score.evidence(logits), intersection, union
 
-    evidence, present, halves = [], [], []
+    evidence, present, halves, ious = [], [], [], []
     count = sum(map(len, parts.values()))
     with tqdm.tqdm(total=count, desc="calibrate", unit="clip") as bar:
         for half, frames in parts.items():
@@ -152,7 +179,12 @@ def _evidence(model, vocabulary, index, height, width):
                 if not texts:
                     continue
                 clip = np.stack([schema.decode_jpeg(d) for d in frame.clip])
-                evidence.append(run(clip, texts + missing).numpy())
+                masks = np.stack(
+                    [frame.actors[query.actor].mask for query in frame.queries]
+                )[..., None]
+                found, *areas = run(clip, texts + missing, masks)
+                evidence.append(found.numpy())
+                ious.append(metrics_lib.iou(*areas))
                 present += [True] * len(texts) + [False] * len(missing)
                 halves += [half] * len(texts + missing)
     if len(set(halves)) < 2:
@@ -160,4 +192,9 @@ def _evidence(model, vocabulary, index, height, width):
             f"{index.directory} has too few sentences to calibrate on; give "
             "--data with more videos"
         )
-    return np.concatenate(evidence), np.array(present), np.array(halves)
+    return (
+        np.concatenate(evidence),
+        np.array(present),
+        np.array(halves),
+        np.concatenate(ious),
+    )

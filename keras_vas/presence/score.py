@@ -24,6 +24,7 @@ from keras import ops
 
 from keras_vas import files
 from keras_vas.errors import UserError
+from keras_vas.metrics import THRESHOLD
 
 FILE = "presence.json"
 UNCALIBRATED = "uncalibrated"
@@ -59,12 +60,15 @@ class Calibration:
         offset: what is added, in logits.
         source: `"uncalibrated"`, or what the two were fitted to.
         metrics: dict of what was measured on queries that were not fitted.
+        threshold: what a pixel's probability must exceed to belong to a mask,
+            chosen for the mean IoU on the same videos.
     """
 
     slope: float = 1.0
     offset: float = 0.0
     source: str = UNCALIBRATED
     metrics: dict = dataclasses.field(default_factory=dict)
+    threshold: float = THRESHOLD
 
     def score(self, evidence):
         """Probability that the actor is there, of any array or tensor."""
@@ -104,6 +108,8 @@ class Calibration:
             raise ValueError(f"It has other fields: {error}") from error
         if not np.isfinite(numbers).all():
             raise ValueError(f"Slope and offset must be finite: {numbers}")
+        if not 0 < found.threshold < 1:
+            raise ValueError(f"No threshold of masks: {found.threshold}")
         return found
 
 

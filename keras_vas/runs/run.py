@@ -37,13 +37,58 @@ def read_config(run):
     """The dict in `RUN/config.json`; a `UserError` if `run` is no run."""
     path = pathlib.Path(run) / "config.json"
     try:
-        return json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(
             f"{run} is no run of train.py: there is no {path}"
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is no JSON text: {error}") from error
+    check_config(config, path)
+    return config
+
+
+def check_config(config, path):
+    """Raises a `UserError` unless a run could have this config.json.
+
+    Args:
+        config: what the JSON text holds.
+        path: where it stands, for the message.
+    """
+    parts = [
+        isinstance(config, dict) and config.get(name)
+        for name in ("flags", "model")
+    ]
+    sizes = [
+        isinstance(parts[0], dict) and parts[0].get(f"frame_{side}")
+        for side in ("height", "width")
+    ]
+    if not all(isinstance(part, dict) for part in parts) or not all(
+        type(size) is int for size in sizes
+    ):
+        raise UserError(
+            f"{path} is not the config.json of a run of train.py; bring it "
+            "back from a copy"
+        )
+
+
+def build_model(config, path):
+    """The model that a config.json describes, untrained.
+
+    Args:
+        config: dict that `check_config` accepts.
+        path: where it stands, for the message.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    try:
+        return registry.from_config(config)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{path} describes a model that cannot be built ({error}); bring "
+            "it back from a copy"
+        ) from error
 
 
 def load_run(run, which="best"):
@@ -66,15 +111,29 @@ def load_run(run, which="best"):
     config = read_config(run)
     path = best_path(run) if which == "best" else last_path(run)
     arrays, metadata = checkpoint.load(path)
+    if not isinstance(metadata, dict) or not isinstance(
+        metadata.get("training_only"), list
+    ):
+        raise UserError(
+            f"{path} does not say what only training needs; bring it back from "
+            "a copy"
+        )
     without = set(metadata["training_only"])
     arrays = {
         key: array
         for key, array in arrays.items()
         if key not in without and not key.startswith(checkpoint.OPTIMIZER)
     }
-    model = registry.from_config(config)
+    model = build_model(config, pathlib.Path(run) / "config.json")
     checkpoint.assign(model_variables(model), arrays, path)
-    return model, load_vocabulary(run), config
+    vocabulary = load_vocabulary(run)
+    known = config["model"].get("vocabulary_size", len(vocabulary))
+    if len(vocabulary) != known:
+        raise UserError(
+            f"{run}/vocabulary.txt has {len(vocabulary.words)} words, but the "
+            f"model was trained with {known - 2}; restore the file"
+        )
+    return model, vocabulary, config
 
 
 def load_vocabulary(run):
@@ -119,7 +178,6 @@ def start(run, *, flags, architecture, model, data_manifest, words):
         data_manifest: dict, the manifest of the records.
         words: list of str, the vocabulary in the order of its ids.
     """
-    run = pathlib.Path(run)
     config = {
         "flags": flags,
         "architecture": architecture,
@@ -127,9 +185,20 @@ def start(run, *, flags, architecture, model, data_manifest, words):
         "versions": _versions(),
         "data_manifest": data_manifest,
     }
+    write(run, config, words)
+
+
+def write(run, config, words):
+    """Writes `RUN/vocabulary.txt`, and `RUN/config.json` last.
+
+    Args:
+        run: run directory.
+        config: dict, see `start`.
+        words: list of str, the vocabulary in the order of its ids.
+    """
+    run = pathlib.Path(run)
     files.write_lines(run / "vocabulary.txt", words)
-    with files.atomic_path(run / "config.json") as temporary:
-        temporary.write_text(json.dumps(config, indent=1) + "\n")
+    files.write_json(run / "config.json", config)
 
 
 def check_same(run, *, flags, defaults, data_manifest):

@@ -5,12 +5,14 @@ import numpy as np
 from keras_vas import weights
 from keras_vas.command_line import checked
 from keras_vas.errors import UserError
+from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.models.segmentation_model import WORD_VECTORS
 from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.runs.run import best_path
 from keras_vas.training import fine_tuning
+from keras_vas.weights import class_prior
 
 
 def choose_vocabulary(beginning, path, sentences):
@@ -73,6 +75,8 @@ def initialise(model, beginning, vocabulary, sentences, seed):
         _assign_word_vectors(model, beginning.word_vectors, vocabulary)
     for encoder in ("spatial", "temporal"):
         head = _assign_pretrained(model, beginning, encoder)
+        if encoder == "spatial" and not beginning.init_run:
+            _assign_class_prior(model, head, vocabulary)
         names = beginning.source("names", encoder)
         if names:
             _teach_names(
@@ -184,6 +188,18 @@ def _assign_pretrained(model, beginning, encoder):
     weights.assign(model, part, found)
     print(f"{encoder} encoder: {len(found.trunk)} arrays of {found.source}")
     return found.arrays.get("head/kernel")
+
+
+def _assign_class_prior(model, head, vocabulary):
+    layers = [x for x in model.layers if isinstance(x, ClassPrior)]
+    if layers:
+        count = class_prior.assign(
+            layers[0],
+            model.get_config()["spatial_backbone"],
+            head,
+            vocabulary.words,
+        )
+        print(f"class prior: {count} words have a direction")
 
 
 def _teach_names(model, encoder, head, names, vocabulary, sentences, seed):

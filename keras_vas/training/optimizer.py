@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
 
 class Adam:
     """Adam for replicas that all hold the same, global gradient.

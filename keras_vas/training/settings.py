@@ -3,8 +3,11 @@
 import dataclasses
 from typing import Literal
 
-from keras_vas import losses
+from absl import flags
+
+from keras_vas import command_line, losses
 from keras_vas.data.frame_size import check_size
+from keras_vas.models import registry
 from keras_vas.training.learning_rate import SCHEDULES, LearningRate
 
 
@@ -42,6 +45,8 @@ class Input:
         group_queries: keep the sentences of a frame in one batch.
         sentences_per_clip: sentences about each clip of a batch; with more
             than 1 an epoch has each frame once.
+        data_weights: how often clips of each folder of --data are taken, such
+            as 3,1; without, as often as there are clips.
         skip_corrupt: leave corrupt records out, and name them.
     """
 
@@ -49,11 +54,17 @@ class Input:
     frame_width: int = 320
     group_queries: bool = False
     sentences_per_clip: int = 1
+    data_weights: tuple[float, ...] = ()
     skip_corrupt: bool = False
 
     def __post_init__(self):
         check_size(self.frame_height, self.frame_width)
         _check(self, "sentences_per_clip", 1)
+        if not all(0 < weight < float("inf") for weight in self.data_weights):
+            raise ValueError(
+                "--data_weights must be positive; got "
+                + ",".join(map(str, self.data_weights))
+            )
 
     def check_batch(self, batch_size, replicas):
         """Raises a ValueError unless a batch divides among the replicas."""
@@ -196,6 +207,33 @@ class Beginning:
     def source(self, kind, encoder):
         """The value of an attribute such as `spatial_weights`, or `None`."""
         return getattr(self, f"{encoder}_{kind}") or None
+
+
+def define_model_flags():
+    """Defines --model, and a flag for each argument of the model it names.
+
+    Returns:
+        List of the flags' names.
+    """
+    flags.DEFINE_enum(
+        "model",
+        registry.DEFAULT,
+        list(registry.MODELS),
+        "Name of the model to train.",
+    )
+    model = command_line.checked(
+        registry.model_class,
+        command_line.early_value("model", registry.DEFAULT),
+    )
+    heads = {"deep_supervision"} & model.inference.keys()
+    return [
+        "model",
+        *command_line.define_flags(
+            model,
+            without=model.programs_set,
+            defaults=dict.fromkeys(heads, True),
+        ),
+    ]
 
 
 def _check(settings, name, least, most=None):

@@ -14,10 +14,15 @@ import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
+from keras_vas.video.capture import open_capture
+from keras_vas.video.image_file import MAX_PIXELS, read_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 ARRAY_FPS = 25.0
-MAX_FPS = 60.0
+MIN_FPS, MAX_FPS = 0.1, 60.0
+_PICTURE_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff")
+_LONGEST_PAUSE_SECONDS = 600
+_MOST_DIGITS = 6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -79,7 +84,7 @@ class Video:
             )
 
 
-def open_video(source):
+def open_video(source, *, allow_playlists=False):
     """Opens whatever holds frames.
 
     Args:
@@ -90,6 +95,8 @@ def open_video(source):
             or a list of such arrays without time, uint8 with 1 (grey),
             3 (RGB) or 4 (RGBA; alpha is dropped) channels. Arrays and
             folders count as 25 frames per second. A `Video` is given back.
+        allow_playlists: whether a video file may be a list of other files or
+            addresses, such as m3u8, whose pictures are then read.
 
     Returns:
         `Video`.
@@ -103,13 +110,15 @@ def open_video(source):
     if isinstance(source, np.ndarray | list | tuple):
         return _array(source)
     if isinstance(source, int) or re.fullmatch(r"\d+", str(source)):
-        return _camera(int(source))
+        return _camera(source)
     path = pathlib.Path(source)
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
         raise UserError(f"there is no video {path}; name a file or a folder")
-    return _file(path)
+    if path.suffix.lower() in _PICTURE_SUFFIXES:
+        return _pictures(path, [path])
+    return _file(path, allow_playlists)
 
 
 def _array(frames):
@@ -147,15 +156,13 @@ def _folder(path):
             "folder of frames"
         )
 
+    return _pictures(path, files)
+
+
+def _pictures(path, files):
     def read():
         for i, file in enumerate(files):
-            data = np.fromfile(file, np.uint8)
-            image = None
-            if data.size:
-                image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-            if image is None:
-                raise UserError(f"{file} is no image that can be read")
-            yield i / ARRAY_FPS, image[..., ::-1]
+            yield i / ARRAY_FPS, read_image(file)
 
     return Video(str(path), ARRAY_FPS, len(files), path, True, read)
 
@@ -166,8 +173,8 @@ def _by_number(path):
     return [(int(x), x) if x.isdigit() else (-1, x) for x in parts], path.name
 
 
-def _file(path):
-    capture = _capture(path)
+def _file(path, allow_playlists):
+    capture = _capture(path, allow_playlists)
     fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS))
     count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
     capture.release()
@@ -175,10 +182,11 @@ def _file(path):
     def read():
         last = -1.0
         start = None
-        for image, stamp in _captured(_capture(path)):
+        for image, stamp in _captured(_capture(path, allow_playlists)):
             start = stamp if start is None else start
             seconds = stamp - start
-            if seconds <= last:  # no time stamps, or broken ones
+            # no time stamps, or broken ones
+            if not last < seconds <= last + _LONGEST_PAUSE_SECONDS:
                 seconds = last + 1 / fps
             last = seconds
             yield seconds, image
@@ -186,13 +194,19 @@ def _file(path):
     return Video(str(path), fps, count if count > 0 else None, path, True, read)
 
 
-def _capture(path):
-    # An absolute path, so that FFmpeg takes no part of it for a protocol.
-    capture = cv2.VideoCapture(str(path.absolute()), cv2.CAP_FFMPEG)
+def _capture(path, allow_playlists):
+    capture = open_capture(path, allow_playlists=allow_playlists)
     if not capture.isOpened():
         raise UserError(
             f"{path} holds no video that can be read; give a file with "
             "pictures, such as an mp4"
+        )
+    width = capture.get(cv2.CAP_PROP_FRAME_WIDTH)
+    height = capture.get(cv2.CAP_PROP_FRAME_HEIGHT)
+    if width * height > MAX_PIXELS:
+        raise UserError(
+            f"{path} has frames of {width:.0f} x {height:.0f} pixels, more "
+            f"than {MAX_PIXELS:,}; make them smaller"
         )
     return capture
 
@@ -204,13 +218,17 @@ def _captured(capture):
             if not there:
                 return
             stamp = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield image[..., ::-1], stamp
+            image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            yield image, stamp
     finally:
         capture.release()
 
 
 def _camera(number):
-    capture = cv2.VideoCapture(number)
+    # OpenCV takes more digits for an error, not for a camera.
+    capture = cv2.VideoCapture()
+    if len(str(number)) < _MOST_DIGITS:
+        capture.open(int(number))
     if not capture.isOpened():
         raise UserError(f"there is no camera {number}; give another number")
     fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS))
@@ -224,7 +242,7 @@ def _camera(number):
 
 
 def _plausible_fps(fps):
-    return min(fps, MAX_FPS) if fps > 0 else ARRAY_FPS
+    return min(max(fps, MIN_FPS), MAX_FPS) if fps > 0 else ARRAY_FPS
 
 
 def _rgb(image):

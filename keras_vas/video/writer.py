@@ -9,11 +9,14 @@ import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
+from keras_vas.video.capture import FFMPEG_OPTIONS, check_name
 
 # VP9 plays in browsers, H.264 too, MPEG-4 part 2 does not.
 CODECS = ("vp09", "avc1", "mp4v")
 SOUND_SECONDS = 600
-SMALLEST_WIDTH, _LARGEST_WIDTH = 320, 1280
+SMALLEST_WIDTH, _LARGEST_WIDTH, _LARGEST_HEIGHT = 320, 1280, 4096
+# Encoders take no lower rate; what is shown longer is repeated.
+_LOWEST_FPS = 0.1
 
 
 class VideoFile:
@@ -33,9 +36,10 @@ class VideoFile:
 
     def __init__(self, path, fps, named=None):
         self.path = pathlib.Path(path)
+        check_name(self.path)
         self._named = named or path
         self.codec = None
-        self._fps = fps
+        self._fps = max(fps, _LOWEST_FPS)
         self._writer = None
         self._written = 0
         self._last = None
@@ -47,6 +51,15 @@ class VideoFile:
             return _LARGEST_WIDTH
         return width * -(-SMALLEST_WIDTH // width)
 
+    @classmethod
+    def size_for(cls, height, width):
+        """The size that a picture is written with: `(height, width)`."""
+        wanted = cls.width_for(width)
+        size = max(1, round(height * wanted / width)), wanted
+        if size[0] <= _LARGEST_HEIGHT:
+            return size
+        return _LARGEST_HEIGHT, max(1, round(width * _LARGEST_HEIGHT / height))
+
     def add(self, image, seconds):
         """Adds a picture that is shown from `seconds` on.
 
@@ -54,7 +67,7 @@ class VideoFile:
         within the same frame as the one before is left out.
 
         Args:
-            image: uint8 RGB `(height, width, 3)`, of `width_for` pixels.
+            image: uint8 RGB `(height, width, 3)`, of about `size_for` pixels.
             seconds: since the start of the video.
         """
         # encoders take even sizes only
@@ -110,8 +123,10 @@ class VideoFile:
                     self._writer, self.codec = writer, codec
                     return
         raise UserError(
-            f"cannot write {self._named}: OpenCV has no video encoder; install "
-            "the opencv-python-headless wheel from PyPI"
+            f"cannot write {self._named}: OpenCV has no encoder for "
+            f"{shape[1]} x {shape[0]} pixels at {self._fps:g} frames per "
+            "second; if it has none at all, install the opencv-python-headless "
+            "wheel from PyPI"
         )
 
 
@@ -133,7 +148,8 @@ def add_sound(path, source):
     for sound_codec in ("copy", "aac"):
         command = [
             ffmpeg, "-nostdin", "-v", "error", "-y",
-            "-i", str(path.absolute()), "-i", str(source.absolute()),
+            "-i", str(path.absolute()),
+            *FFMPEG_OPTIONS, "-i", str(source.absolute()),
             "-map", "0:v", "-map", "1:a", "-c:v", "copy",
             "-c:a", sound_codec, "-shortest", str(mixed.absolute()),
         ]  # fmt: skip

@@ -10,7 +10,7 @@ import small_records
 import tensorflow as tf
 
 from keras_vas.data import pipeline, records, transforms
-from keras_vas.data.records import schema
+from keras_vas.data.records import example_proto, schema, tfrecord
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 
@@ -527,6 +527,37 @@ def test_a_shard_cut_while_in_use_is_named(tmp_path, vocabulary):
         ):
             take(one)
         assert str(index.paths[record]) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {schema.QUERY_ACTORS: [9] * 5},
+        {schema.QUERY_TEXTS: []},
+        {schema.HEIGHT: [b"a text"]},
+        {schema.WIDTH: []},
+        {schema.CLIP_FRAMES: [b""] * schema.CLIP_LENGTH},
+        {schema.ACTOR_MASKS: [b""] * 5},
+    ],
+)
+def test_wrong_fields_with_right_checksums_are_named(
+    tmp_path, vocabulary, change
+):
+    index = write(tmp_path)
+    last = np.flatnonzero(index.paths == index.paths[0])[-1]
+    with open(index.paths[last], "r+b") as file:
+        data = tfrecord.read(file, int(index.offsets[last]))
+        fields = {**example_proto.decode_example(data), **change}
+        file.truncate(int(index.offsets[last]))
+        file.seek(0, os.SEEK_END)
+        file.write(tfrecord.frame(example_proto.encode_example(fields)))
+    one = training(index.subset([last]), vocabulary, epochs=1, batch_size=1)
+    with (
+        pytest.raises(UserError, match=index.keys[last]) as caught,
+        pipeline.readable_errors(index.subset([last])),
+    ):
+        take(one)
+    assert "\n" not in str(caught.value)
 
 
 def test_readable_errors_leaves_other_errors_alone(index):

@@ -92,7 +92,10 @@ def test_run_directory_recognises_itself_and_other_folders(tmp_path):
         run_directory.is_run(run)
     (run / ".config.mine.json").unlink()
     manifest = {"splits": {"train": {"samples": 3}}}
-    flags = {"seed": 1, "cmam_stages": ["4", "5"], "data": "here"}
+    flags = {
+        "seed": 1, "cmam_stages": ["4", "5"], "data": "here",
+        "frame_height": 32, "frame_width": 64,
+    }  # fmt: skip
     run_directory.start(
         run,
         flags=flags,

@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import struct
 import subprocess
@@ -28,6 +29,7 @@ from keras_vas.errors import UserError
 from keras_vas.export import images, model_card, saved_model, warmup
 from keras_vas.models import variables
 from keras_vas.models.cstm.cstm import CSTM
+from keras_vas.prediction.segmenters import SavedModelSegmenter
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
@@ -864,3 +866,24 @@ def test_a_cstm_in_bfloat16_stays_near(run):
     masks, _ = predictor(plain, vocabulary)(frames, QUERIES[:2])
     found, _ = predictor(model, vocabulary)(frames, QUERIES[:2])
     np.testing.assert_allclose(found, masks, atol=0.02)
+
+
+def test_a_changed_export_is_not_loaded(output, tmp_path):
+    exported = output / "1"
+    whole = json.loads((exported / "assets.extra/manifest.json").read_text())
+    names = {
+        str(path.relative_to(exported))
+        for path in exported.rglob("*")
+        if path.is_file() and path.name != "manifest.json"
+    }
+    assert set(whole) == names
+    assert len(names) > 5
+    for name in sorted(names):
+        copy = tmp_path / "copy"
+        shutil.copytree(exported, copy)
+        data = bytearray((copy / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (copy / name).write_bytes(data)
+        with pytest.raises(UserError, match="is damaged or missing; export"):
+            SavedModelSegmenter(copy)
+        shutil.rmtree(copy)

@@ -73,21 +73,12 @@ class RedModel(tf.Module):
         mask = self._red(frames)[None] / 255 * share[:, None, None]
         return {"masks": mask, "scores": share}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
-    def halve(self, x):
-        return {"half": x / 2}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "text")])
-    def repeat(self, text):
-        return {"text": text, "text_bytes": text}
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, "x")])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "x")])
     def wait(self, x):
-        """Works for many seconds where x is large."""
-        steps = tf.cast(x[0], tf.int32)
+        """Works for days where x is large."""
         size = [200, 200]
         matrix = tf.while_loop(
-            lambda i, m: i < steps,
+            lambda i, m: i < x[0],
             lambda i, m: (i + 1, tf.linalg.matmul(m, m) / 200),
             [0, tf.ones(size)],
         )[1]
@@ -98,7 +89,7 @@ def export(path, factor=1.0):
     """Writes the model to `path`, a folder named by a number."""
     model = RedModel(factor)
     signatures = {"serving_default": model.serve}
-    for name in ("segment_jpeg", "segment_many", "halve", "repeat", "wait"):
+    for name in ("segment_jpeg", "segment_many", "wait"):
         signatures[name] = getattr(model, name)
     tf.saved_model.save(model, str(path), signatures)
 

@@ -252,8 +252,48 @@ def test_frame_scaling():
         layers.FrameScaling()(np.zeros((1, 32, 60, 3)))
 
 
+def test_class_prior_is_the_cosine_with_the_noun():
+    random = np.random.default_rng(5)
+    layer = layers.ClassPrior(vocabulary_size=7, rank=2)
+    visual = random.normal(size=(4, 3, 5, 6)).astype("float32")
+    tokens = np.array(
+        [
+            [2, 3, 4, 0],  # skip noun noun: the last noun
+            [5, 3, 5, 4],  # stop noun stop noun: what stands before the stop
+            [2, 5, 1, 0],  # no noun
+            [3, 2, 6, 0],  # noun skip noun
+        ]
+    )
+    layer.build(visual.shape, tokens.shape)
+    roles = np.array([0, 0, 0, 1, 1, 2, 1], "float32")
+    meanings, directions = (
+        random.normal(size=(7, 2)),
+        random.normal(size=(2, 6)),
+    )
+    layer.set_weights([roles, meanings, directions])
+    result = np.array(layer(visual, tokens))
+    for row, noun in enumerate([4, 3, None, 6]):
+        if noun is None:
+            np.testing.assert_array_equal(result[row], 0)
+            continue
+        wanted = meanings[noun] @ directions
+        centred = visual[row] - visual[row].mean(axis=(0, 1))
+        cosine = centred @ wanted
+        cosine /= np.linalg.norm(centred, axis=-1) * np.linalg.norm(wanted)
+        cosine = np.maximum(cosine, 0)
+        np.testing.assert_allclose(result[row, ..., 1], cosine, atol=1e-5)
+        np.testing.assert_allclose(
+            result[row, ..., 0], cosine / cosine.max(), atol=1e-5
+        )
+    assert not layer.trainable_weights
+
+
 CALLS = {
     layers.CMAM: ({"key_channels": KEYS}, ("visual", "words", "mask")),
+    layers.ClassPrior: (
+        {"vocabulary_size": 9, "rank": 3},
+        ("visual", "tokens"),
+    ),
     layers.Coordinates: ({}, ("visual",)),
     layers.LastWord: ({}, ("words", "mask")),
     layers.LGFS: ({}, ("visual", "visual", "sentence")),
@@ -282,6 +322,7 @@ def test_layers_are_saved_loaded_and_compiled(inputs, tmp_path, layer_class):
         "mask": mask,
         "sentence": words[:, 0],
         "frames": np.full((2, 32, 64, 3), 7, "float32"),
+        "tokens": np.resize([2, 3, 0, 8, 1], (len(words), 3)).astype("int32"),
     }
     arguments, names = CALLS[layer_class]
     values = [arrays[name] for name in names]

@@ -10,9 +10,11 @@ import pytest
 from keras_vas.errors import UserError
 from keras_vas.page import finding, fragments, samples, stored_clip
 from keras_vas.page.limits import Limits
+from keras_vas.page.visitors import Visitor
 from keras_vas.page.visits import Visits
 
 LIMITS = Limits(side=96)
+ANN = Visitor("ann", "10.0.0.1")
 
 
 def test_sentences_are_lines():
@@ -36,7 +38,7 @@ def test_sentences_that_cannot_be_used(text, words):
 
 
 def test_one_thing_is_done_for_a_visit_at_a_time(tmp_path):
-    visit = Visits(tmp_path, LIMITS).open("ann", "1")
+    visit = Visits(tmp_path, LIMITS).open(ANN, "1")
     with (
         finding.work(visit),
         pytest.raises(UserError, match="still being worked on"),
@@ -86,7 +88,7 @@ class Slow:
 
 @pytest.fixture
 def visit(tmp_path):
-    visit = Visits(tmp_path / "visits", LIMITS).open("ann", "1")
+    visit = Visits(tmp_path / "visits", LIMITS).open(ANN, "1")
     frames = ((i / 10, np.full((32, 32, 3), i, np.uint8)) for i in range(4))
     folder = visit.new_folder()
     stored_clip.write(folder, frames, 10.0, LIMITS)

@@ -6,19 +6,38 @@ import json
 import pytest
 
 from keras_vas.page.gate import VISITOR, Gate
+from keras_vas.page.limits import Limits
+from keras_vas.page.visitors import Visitor
 
+LIMITS = Limits()
 TOKEN, OTHER = "a" * 43, "b" * 43
 JOIN = "/gradio_api/queue/join"
 
 
+class Queue:
+    """Events 0 to 2; nothing is waiting, or what a test puts in."""
+
+    def __init__(self):
+        self.events, self.asked = [0, 1, 2], []
+
+    def waiting(self):
+        return self.asked
+
+
+def make_gate(limits=LIMITS):
+    return Gate(None, Queue(), limits, "vas", ("127.0.0.1", "::1"))
+
+
 def ask(gate, method, path, *, body=b"", cookie=TOKEN, query="", **headers):
-    """`(status, visitor, headers)` of a request through a gate."""
+    """`(status, name, headers)` of a request through a gate."""
     seen, sent = [], []
+    gate = gate or make_gate()
     headers = {"host": "127.0.0.1:7860", **headers}
     if cookie:
         headers["cookie"] = f"vas={cookie}"
     scope = {
         "type": "http",
+        "client": ("10.0.0.1", 1234),
         "method": method,
         "path": path,
         "query_string": query.encode(),
@@ -32,12 +51,11 @@ def ask(gate, method, path, *, body=b"", cookie=TOKEN, query="", **headers):
         sent.append(message)
 
     async def inner(scope, receive, send):
-        seen.append((scope[VISITOR], (await receive())["body"]))
+        seen.append((scope[VISITOR].name, (await receive())["body"]))
         await send(
             {"type": "http.response.start", "status": 200, "headers": []}
         )
 
-    gate = gate or Gate(inner, "vas", ["127.0.0.1"])
     gate._app = inner
     asyncio.run(gate(scope, receive, send))
     if seen:
@@ -89,21 +107,60 @@ def test_strangers_are_not_served(method, path, cookie):
     assert ask(None, method, path, body=b"{}", cookie=cookie)[0] == 403
 
 
-def test_other_sites_and_names_are_not_served():
-    assert ask(None, "GET", "/", host="evil.example")[0] == 403
-    assert ask(None, "GET", "/", host="127.0.0.1.evil.example")[0] == 403
-    assert ask(None, "POST", "/upload", origin="http://evil.example")[0] == 403
-    assert ask(None, "POST", "/upload", origin="null")[0] == 403
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "127.0.0.1:7860.evil.example",
+        "127.0.0.1:7860/evil",
+        "evil@127.0.0.1:7860",
+        "127.0.0.1@evil.example",
+        "[::1",
+        "[::1]evil",
+        "",
+    ],
+)
+def test_other_names_are_not_served(host):
+    assert ask(None, "GET", "/", host=host)[0] == 403
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.1:7860", "[::1]:7860"])
+def test_the_own_names_are_served(host):
+    assert ask(None, "GET", "/", host=host)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://evil.example",
+        "http://evil//127.0.0.1:7860",
+        "http://evil.example/http://127.0.0.1:7860",
+        "http://evil.example?//127.0.0.1:7860",
+        "http://127.0.0.1:7860@evil.example",
+        "http://127.0.0.1:7861",
+        "http://127.0.0.1",
+        "evil://127.0.0.1:7860",
+        "//127.0.0.1:7860",
+        "null",
+    ],
+)
+def test_other_sites_are_not_served(origin):
+    assert ask(None, "POST", "/upload", origin=origin)[0] == 403
+
+
+def test_the_own_site_is_served():
     own = "http://127.0.0.1:7860"
     assert ask(None, "POST", "/upload", origin=own)[0] == 200
 
 
 def joined(**fields):
-    return json.dumps({"data": [], "session_hash": "s1", **fields}).encode()
+    own = {"data": [], "session_hash": "s1", "fn_index": 1}
+    return json.dumps({**own, **fields}).encode()
 
 
 def test_a_session_belongs_to_who_began_it():
-    gate = Gate(None, "vas", ["127.0.0.1"])
+    gate = make_gate()
     assert ask(gate, "POST", JOIN, body=joined())[0] == 200
     data = "/gradio_api/queue/data"
     query = "session_hash=s1"
@@ -112,8 +169,13 @@ def test_a_session_belongs_to_who_began_it():
     assert ask(gate, "POST", JOIN, body=joined(), cookie=OTHER)[0] == 403
     beat = "/gradio_api/heartbeat/s1"
     assert ask(gate, "GET", beat, cookie=OTHER)[0] == 403
-    twice = "session_hash=s2&session_hash=s1"
-    assert ask(gate, "GET", data, query=twice, cookie=OTHER)[0] == 400
+    for twice in (
+        "session_hash=s2&session_hash=s1",
+        "session_hash=s2&session%5Fhash=s1",
+    ):
+        assert ask(gate, "GET", data, query=twice, cookie=OTHER)[0] == 400
+    hidden = "session%5Fhash=s1"
+    assert ask(gate, "GET", data, query=hidden, cookie=OTHER)[0] == 403
 
 
 @pytest.mark.parametrize(
@@ -126,6 +188,12 @@ def test_a_session_belongs_to_who_began_it():
         joined(event_data=["a"]),
         joined(session_hash="../x"),
         joined(session_hash=["s1"]),
+        joined(fn_index=-1),
+        joined(fn_index=3),
+        joined(fn_index=10**100),
+        joined(fn_index="1"),
+        joined(fn_index=[1]),
+        joined(fn_index=None),
         b"[]",
         b"no json",
         b"[" * 100_000,
@@ -139,3 +207,46 @@ def test_long_events_are_refused():
     assert ask(None, "POST", JOIN, body=joined(data=["a" * 2**18]))[0] == 413
     length = {"content-length": str(10**9)}
     assert ask(None, "POST", JOIN, body=joined(), **length)[0] == 413
+
+
+@pytest.mark.parametrize("cookies", [1, 40])
+def test_requests_that_wait_are_bounded(cookies):
+    gate = make_gate()
+    asked = gate._queue.asked
+    answers = []
+    for i in range(40):
+        cookie = f"{i % cookies:043d}"
+        body = joined(session_hash=f"s{i}")
+        answers.append(ask(gate, "POST", JOIN, body=body, cookie=cookie)[0])
+        if answers[-1] == 200:
+            asked.append(Visitor(cookie, "10.0.0.1"))
+    most = (
+        LIMITS.requests_of_one if cookies == 1 else LIMITS.requests_of_address
+    )
+    assert answers == [200] * most + [429] * (40 - most)
+    assert most < LIMITS.requests  # others find room
+    asked[:] = [Visitor(x.name, "10.0.0.2") for x in asked]
+    assert ask(gate, "POST", JOIN, body=joined(session_hash="new"))[0] == 200
+
+
+def test_a_body_that_does_not_come_on_is_refused():
+    async def receive():
+        await asyncio.Event().wait()
+
+    async def send(message):
+        sent.append(message)
+
+    sent = []
+    scope = {
+        "type": "http",
+        "client": ("10.0.0.1", 1234),
+        "method": "POST",
+        "path": JOIN,
+        "headers": [
+            (b"host", b"127.0.0.1"),
+            (b"cookie", f"vas={TOKEN}".encode()),
+        ],
+    }
+    gate = make_gate(Limits(stall_seconds=0.05))
+    asyncio.run(gate(scope, receive, send))
+    assert sent[0]["status"] == 408

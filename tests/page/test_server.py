@@ -138,6 +138,55 @@ def test_texts_of_visitors_are_escaped(visitor, video):
     assert evil not in str(visitor.find(evil))
 
 
+def test_uploads_under_invented_names_block_nobody(server, visitor, video):
+    import httpx
+
+    cookie = next(iter(visitor.client.cookies))
+    answers = [
+        httpx.post(
+            f"{server.url}/upload",
+            content=b"1",
+            headers={"cookie": f"{cookie}={i:043d}"},
+        ).status_code
+        for i in range(40)
+    ]
+    assert answers == [200] * 40
+    assert "8 frames" in visitor.open(video.read_bytes())
+
+
+def test_many_sessions_of_one_visitor_leave_others_alone(
+    server, visitor, video
+):
+    visitor.open(video.read_bytes())
+    crowd = Visitor(server.url)
+    for i in range(34):
+        crowd.session = f"{i:x}"
+        crowd.call("vas-samples", "select", (), {"sample": 0})
+    frame = visitor.call("vas-slider", "input", [3])["vas-frame"]
+    assert "frame 3 of 8" in frame
+    assert "8 frames in" in visitor.find(SENTENCE)["vas-status"]
+
+
+def test_odd_requests_are_refused_without_a_traceback(server, visitor):
+    before = server.log()
+    fields = {"data": [], "session_hash": visitor.session, "fn_index": 0}
+    odd = [
+        *({**fields, "fn_index": x} for x in (-1, 99, 10**30, "0", [0], None)),
+        {**fields, "session_hash": None},
+        {**fields, "data": None},
+        {**fields, "trigger_id": "x"},
+        {"fn_index": 0},
+        {},
+    ]
+    codes = [
+        visitor.client.post(f"/gradio_api/queue/{path}", json=x).status_code
+        for x in odd
+        for path in ("join", "../cancel", "../reset")
+    ]
+    assert [code for code in codes if not 400 <= code < 500] == []
+    assert server.log() == before
+
+
 def test_closing_the_page_removes_its_files(server, visitor, video):
     before = set(server.files())
     visitor.open(video.read_bytes())

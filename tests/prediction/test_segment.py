@@ -109,7 +109,7 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
         text=True,
     )
     while True:
-        masks = list((out / ".unfinished").glob("masks/*/*.png"))
+        masks = list(tmp_path.glob(".out.*/result/masks/*/*.png"))
         if len(masks) >= 3:
             break
         assert process.poll() is None, process.stderr.read()
@@ -125,7 +125,7 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
     assert 3 <= done < 400
     assert f"first {done} frames" in last
     assert len(list(open_video(out / "overlay.mp4"))) == done
-    assert not (out / ".unfinished").exists()
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["frames", "out"]
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,10 @@ def test_ctrl_c_keeps_what_was_done(repository, run, tmp_path):
         ({"video": "missing.mp4"}, "there is no video missing.mp4"),
         ({"times": "1,x"}, "--times=1,x"),
         ({"every": 0}, "every"),
+        ({"query": os.fsdecode(b"a\xff")}, "--query='a\\udcff' is no UTF-8"),
+        ({"video": "9" * 20}, "there is no camera 99999"),
+        ({"video": __file__}, "holds no video that can be read"),
+        ({"output": "."}, "is the current folder"),
     ],
 )
 def test_bad_input_is_one_line(repository, run, video, tmp_path, change, words):

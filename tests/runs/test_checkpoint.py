@@ -35,7 +35,7 @@ def make_run(run, words="abc", vectors=None, **config):
         model.get_layer("word_embedding").set_weights([vectors])
     run_directory.start(
         run,
-        flags={},
+        flags={"frame_height": 32, "frame_width": 32},
         architecture="cstm",
         model=model.inference_config(),
         data_manifest={},
@@ -206,3 +206,40 @@ def test_word_vectors_must_agree(runs, tmp_path):
         initialisation.assign_encoders(
             joint, {"spatial": spatial_run, "temporal": tmp_path}
         )
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda config: [config], "is not the config.json"),
+        (lambda config: {**config, "flags": None}, "is not the config.json"),
+        (
+            lambda config: {**config, "flags": {"frame_height": "a"}},
+            "is not the config.json",
+        ),
+        (lambda config: {**config, "model": [1]}, "is not the config.json"),
+        (lambda config: {**config, "model": {"with": 2}}, "cannot be built"),
+        (lambda config: {**config, "architecture": "x"}, "cannot be built"),
+        (
+            lambda config: {**config, "model": {**config["model"], "width": 0}},
+            "cannot be built",
+        ),
+    ],
+)
+def test_an_edited_config_is_one_line(tmp_path, edit, message):
+    run = tmp_path / "run"
+    make_run(run, encoders="spatial")
+    path = run / "config.json"
+    path.write_text(json.dumps(edit(json.loads(path.read_text()))))
+    with pytest.raises(UserError, match=message) as error:
+        run_directory.load_run(run)
+    assert str(path) in str(error.value)
+
+
+def test_a_vocabulary_of_another_length_is_one_line(tmp_path):
+    run = tmp_path / "run"
+    make_run(run, encoders="spatial")
+    with open(run / "vocabulary.txt", "a") as file:
+        file.write("more\n")
+    with pytest.raises(UserError, match=r"has 4 words.*trained with 3"):
+        run_directory.load_run(run)

@@ -294,6 +294,39 @@ def break_other_count(tree):
     write_masks(path, [1, 2, 3], [box(1, 1), box(2, 2)])
 
 
+def break_with_a_fifo(tree):
+    path = tree.masks / "broken" / "00010.h5"
+    path.unlink()
+    os.mkfifo(path)
+
+
+def break_with_a_huge_array(tree):
+    with h5py.File(tree.masks / "broken" / "00010.h5", "w") as file:
+        file["instance"] = np.array([1.0])
+        file.create_dataset("reMask", (2**20, 2**20), np.uint8)
+
+
+def break_numbers(tree):
+    write_masks(tree.masks / "broken" / "00010.h5", [np.inf], [box(1, 1)])
+
+
+def break_second_file(tree):
+    write_masks(tree.masks / "broken" / "10.h5", [1], [box(1, 1)])
+    (tree.masks / "broken" / "00010.h5").write_bytes(b"not HDF5")
+
+
+def break_with_a_play_list(tree):
+    (tree.clips / "broken.mp4").write_text(
+        "ffconcat version 1.0\nfile good.mp4\n"
+    )
+
+
+def break_id(tree):
+    tree.videos += [("/etc", 0), ("a\0b", 0)]
+    tree.rows += ["/etc,1,a sentence", "a\0b,1,a sentence"]
+    (tree.masks / "broken" / "00010.h5").write_bytes(b"not HDF5")
+
+
 def break_file_name(tree):
     folder = tree.masks / "broken"
     (folder / "00010.h5").rename(folder / "ten.h5")
@@ -322,6 +355,13 @@ def break_row(tree):
         (break_not_hdf5, "UNREADABLE_MASKS", "broken/00010.h5"),
         (break_other_size, "MASKS_OF_OTHER_SIZE", "broken/00010.h5"),
         (break_other_count, "MASKS_OF_OTHER_SHAPE", "broken/00010.h5"),
+        (break_with_a_fifo, "UNREADABLE_MASKS", "broken/00010.h5"),
+        (break_with_a_huge_array, "UNREADABLE_MASKS", "broken/00010.h5"),
+        (break_numbers, "MASKS_OF_OTHER_SHAPE", "broken/00010.h5"),
+        (break_second_file, "REPEATED_FRAME", "broken/10.h5"),
+        (break_with_a_play_list, "UNDECODABLE_VIDEO", "broken"),
+        (break_id, "UNSAFE_NAME", "/etc"),
+        (break_id, "UNSAFE_NAME", "a\0b"),
         (break_file_name, "NO_FRAME_NUMBER", "broken/ten.h5"),
         (break_no_masks, "WITHOUT_MASKS", "broken"),
         (break_videoset, "UNKNOWN_VIDEO", "broken"),
@@ -431,7 +471,7 @@ def test_the_other_name_of_the_clips_folder(build, tmp_path):
         ),
         ("text_annotations/a2d_annotation.txt", "", "must begin with"),
         ("text_annotations/a2d_annotation.txt", "a,b,c\n", "must begin with"),
-        ("text_annotations/a2d_annotation.txt", b"\xff\xfe", "no UTF-8 CSV"),
+        ("text_annotations/a2d_annotation.txt", b"\xff\xfe", "no UTF-8 text"),
     ],
 )
 def test_a_list_of_another_format_is_a_user_error(
@@ -442,6 +482,14 @@ def test_a_list_of_another_format_is_a_user_error(
         content = content.encode()
     (tree.root / path).write_bytes(content)
     with pytest.raises(errors.UserError, match=message):
+        run_build(build, tree, tmp_path / "out")
+
+
+def test_a_missed_list_in_other_letters_is_a_user_error(build, tmp_path):
+    tree = fabricate(tmp_path / "source")
+    path = tree.texts / "a2d_missed_videos.txt"
+    path.write_text("missed", encoding="utf-16")
+    with pytest.raises(errors.UserError, match=r"missed_videos.*no UTF-8 text"):
         run_build(build, tree, tmp_path / "out")
 
 

@@ -239,6 +239,26 @@ def break_gap(tree):
     (tree.images() / "00006.png").unlink()
 
 
+def break_with_a_fifo(tree):
+    tree.mat().unlink()
+    os.mkfifo(tree.mat())
+
+
+def break_with_a_large_image(tree):
+    image = np.zeros((9000, 9000), np.uint8)
+    cv2.imwrite(str(tree.images() / "00006.png"), image)
+
+
+def break_second_image(tree):
+    image = tree.images() / "00006.png"
+    image.with_name("6.png").write_bytes(image.read_bytes())
+
+
+def break_id(tree):
+    tree.rows[0] = "../one_f_nm,a sentence"
+    tree.write_lists()
+
+
 def break_row(tree):
     tree.rows[0] = "one_f_nm"
     tree.write_lists()
@@ -257,6 +277,10 @@ def break_row(tree):
         (break_image, "UNDECODABLE_IMAGE", "one_f_nm/00006", 3),
         (break_empty_image, "UNDECODABLE_IMAGE", "one_f_nm/00006", 3),
         (break_gap, "UNDECODABLE_IMAGE", "one_f_nm/00006", 5),
+        (break_with_a_fifo, "MISSING_MASKS", "one_f_nm", 3),
+        (break_with_a_large_image, "UNDECODABLE_IMAGE", "one_f_nm/00006", 3),
+        (break_second_image, "REPEATED_IMAGE", "one_f_nm/6.png", 6),
+        (break_id, "UNSAFE_NAME", "../one_f_nm", 3),
         (break_row, "MALFORMED_ROW", "jhmdb_annotation.txt:2", 3),
     ],
 )

@@ -109,6 +109,8 @@ def test_same_bytes_whatever_the_workers(built, repository, tmp_path):
         ("--height=16", "height"),
         ("--seed=-1", "seed"),
         ("--clips=3", "clips"),
+        ("--train_clips=99999999999", "train_clips"),
+        ("--width=99999", "width"),
         ("extra", "extra"),
     ],
 )
@@ -120,6 +122,36 @@ def test_bad_flags_are_one_line(repository, tmp_path, option, named):
     assert named in result.stderr
     assert result.stderr.count("\n") == 1
     assert not output.exists()
+
+
+def test_a_folder_of_something_else_is_one_line(repository, tmp_path):
+    for name in (".claude.json", ".notes.csv"):
+        (tmp_path / name).write_text("mine")
+    result = build(repository, tmp_path, *SMALL)
+    assert result.returncode == 1
+    assert result.stderr.startswith(f"error: {tmp_path} holds something else")
+    assert result.stderr.count("\n") == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".claude.json",
+        ".notes.csv",
+    ]
+
+
+def test_complete_records_are_verified_and_mended(built, repository, tmp_path):
+    output = shutil.copytree(built[0], tmp_path / "records")
+    shard = output / "train-00003-of-00008.tfrecord"
+    whole = shard.read_bytes()
+    damaged = bytearray(whole)
+    damaged[1000] ^= 1
+    shard.write_bytes(damaged)
+    options = (*SMALL, "--seed=3", "--workers=1")
+    result = build(repository, output, *options, "--noverify")
+    assert result.returncode == 0, result.stderr
+    assert shard.read_bytes() == damaged
+    result = build(repository, output, *options, "--verify")
+    assert result.returncode == 0, result.stderr
+    assert "1 damaged shard(s)" in result.stdout
+    assert shard.read_bytes() == whole
 
 
 def test_output_that_is_a_file_is_one_line(repository, tmp_path):
@@ -156,7 +188,10 @@ def test_records_are_made_anew_when_their_bytes_would_change_and_only_then(
         assert done.returncode == 0, done.stderr
         manifest = json.loads((output / "manifest.json").read_text())
         return {
-            shard["name"]: (shard["sha256"], (output / shard["name"]).stat())
+            shard["name"]: (
+                shard["sha256"],
+                (output / shard["name"]).stat().st_mtime_ns,
+            )
             for split in manifest["splits"].values()
             for shard in split["shards"]
         }
@@ -178,9 +213,9 @@ def test_records_are_made_anew_when_their_bytes_would_change_and_only_then(
         "SMALLEST_SIDE = 63",
     )
     third = digests()
-    for name, (digest, status) in third.items():
+    for name, (digest, changed) in third.items():
         assert digest == second[name][0]
-        assert status.st_mtime_ns != second[name][1].st_mtime_ns
+        assert changed != second[name][1]
 
 
 def test_a_clip_is_drawn_as_pictures(repository, tmp_path):

@@ -12,6 +12,7 @@ import patience
 import pytest
 import small_records
 
+from keras_vas import files
 from keras_vas.models import variables
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
@@ -169,3 +170,10 @@ def test_bad_input_is_one_line(start, tmp_path):
         assert what in error_of(process)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["foreign"]
     assert (foreign / "thesis.txt").read_text() == "mine"
+
+
+def test_two_trainings_do_not_share_a_run(start, tmp_path):
+    with files.lock(tmp_path / "run"):
+        line = error_of(start(tmp_path / "run"))
+    assert "another process is writing to" in line
+    assert not list((tmp_path / "run").iterdir())

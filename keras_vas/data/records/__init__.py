@@ -8,11 +8,12 @@
 The manifest is written last: where it stands, the data set is complete.
 """
 
+from keras_vas.data.records.manifest import read_manifest as read_manifest
 from keras_vas.data.records.reader import CorruptRecord as CorruptRecord
 from keras_vas.data.records.reader import RecordIndex as RecordIndex
 from keras_vas.data.records.reader import corruption_error as corruption_error
+from keras_vas.data.records.reader import join as join
 from keras_vas.data.records.reader import read_index as read_index
-from keras_vas.data.records.reader import read_manifest as read_manifest
 from keras_vas.data.records.reader import verify as verify
 from keras_vas.data.records.shard import Conversion as Conversion
 from keras_vas.data.records.workers import default_workers as default_workers

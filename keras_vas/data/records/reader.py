@@ -7,11 +7,11 @@ import pathlib
 import numpy as np
 import tqdm
 
-from keras_vas import errors, files
-from keras_vas.data.records import example_proto, schema, tfrecord
-from keras_vas.data.records.shard import INDEX_HEADER, MANIFEST
+from keras_vas import errors
+from keras_vas.data.records import manifest as lists
+from keras_vas.data.records import parsing, schema, tfrecord
 
-_WRITE_AGAIN = "write the records again with tfrecords/build_*.py"
+_LONGEST_KEY = 1000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,12 +92,11 @@ class RecordIndex:
         path, key = self.paths[record], self.keys[record]
         try:
             with open(path, "rb") as file:
-                data = _read_checked(file, self.offsets[record], key)
-            return schema.deserialize(data)
+                return _read_checked(file, self.offsets[record], key)
         except (tfrecord.CorruptRecordError, ValueError) as error:
             raise errors.UserError(
-                f"{path} is corrupt: record {key}: {error}; {_WRITE_AGAIN}, "
-                "or go on without it with --skip_corrupt"
+                f"{path} is corrupt: record {key}: {error}; "
+                f"{lists.WRITE_AGAIN}, or go on without it with --skip_corrupt"
             ) from error
 
     def subset(self, chosen):
@@ -116,39 +115,6 @@ class RecordIndex:
             offsets=self.offsets[chosen],
             queries=self.queries[chosen],
         )
-
-
-def read_manifest(directory):
-    """Reads and checks RECORDS/manifest.json.
-
-    Args:
-        directory: folder of the data set.
-
-    Returns:
-        dict as `write_dataset` describes it.
-
-    Raises:
-        UserError: there is no folder, no manifest, or one of another version.
-    """
-    directory = pathlib.Path(directory)
-    path = directory / MANIFEST
-    if not directory.is_dir():
-        raise errors.UserError(f"there is no folder {directory} with records")
-    manifest = files.read_json(path, _WRITE_AGAIN)
-    try:
-        version, splits = manifest["version"], manifest["splits"]
-    except (KeyError, TypeError) as error:
-        raise errors.UserError(
-            f"{path} is no manifest of records; {_WRITE_AGAIN}"
-        ) from error
-    if version != schema.SCHEMA_VERSION:
-        raise errors.UserError(
-            f"{directory} holds records of schema version {version}, but "
-            f"this program reads {schema.SCHEMA_VERSION}; {_WRITE_AGAIN}"
-        )
-    if not isinstance(splits, dict):
-        raise errors.UserError(f"{path} is no manifest of records")
-    return manifest
 
 
 def read_index(directory, split, *, skip_corrupt=False):
@@ -170,7 +136,7 @@ def read_index(directory, split, *, skip_corrupt=False):
         UserError: the folder, its manifest, the split or a shard is missing,
             truncated, or of another version.
     """
-    index = _load_index(pathlib.Path(directory), split)
+    index = load_index(pathlib.Path(directory), split)
     if not skip_corrupt:
         for shard in index.manifest["splits"][split]["shards"]:
             _check_size(index.directory / shard["name"], shard["bytes"])
@@ -181,9 +147,42 @@ def read_index(directory, split, *, skip_corrupt=False):
     if not whole.any():
         raise errors.UserError(
             f"no record of the {split} split in {directory} can be read; "
-            + _WRITE_AGAIN
+            + lists.WRITE_AGAIN
         )
     return dataclasses.replace(index.subset(whole), corrupt=corrupt)
+
+
+def join(indices):
+    """One index of several data sets.
+
+    Args:
+        indices: list of `RecordIndex` of distinct data sets.
+
+    Returns:
+        `RecordIndex`: their records in order; its directory and split are
+        those of the first, its manifest has theirs in a list, `parts`.
+
+    Raises:
+        UserError: two of them have a record of the same key.
+    """
+    if len(indices) == 1:
+        return indices[0]
+    keys = np.concatenate([index.keys for index in indices])
+    known, counts = np.unique(keys, return_counts=True)
+    if (counts > 1).any():
+        raise errors.UserError(
+            f"two data sets have a record {known[counts > 1][0]}; give "
+            "folders of different data sets"
+        )
+    return dataclasses.replace(
+        indices[0],
+        manifest={"parts": [index.manifest for index in indices]},
+        keys=keys,
+        paths=np.concatenate([index.paths for index in indices]),
+        offsets=np.concatenate([index.offsets for index in indices]),
+        queries=np.concatenate([index.queries for index in indices]),
+        corrupt=sum((index.corrupt for index in indices), ()),
+    )
 
 
 def verify(directory, split, *, progress=False):
@@ -197,7 +196,7 @@ def verify(directory, split, *, progress=False):
     Returns:
         List of `CorruptRecord`, empty when all is well.
     """
-    index = _load_index(pathlib.Path(directory), split)
+    index = load_index(pathlib.Path(directory), split)
     return list(_verify(index, progress))
 
 
@@ -217,46 +216,78 @@ def corruption_error(directory, split):
     first = corrupt[0]
     return errors.UserError(
         f"{len(corrupt)} corrupt record(s) in the {split} split, the first: "
-        f"{first.shard}: {first.key}: {first.reason}; {_WRITE_AGAIN}, or go "
-        "on without them with --skip_corrupt"
+        f"{first.shard}: {first.key}: {first.reason}; {lists.WRITE_AGAIN}, or "
+        "go on without them with --skip_corrupt"
     )
 
 
-def _load_index(directory, split):
-    manifest = read_manifest(directory)
+def load_index(directory, split):
+    """Reads the index of a split, and nothing of its shards.
+
+    Args:
+        directory: `pathlib.Path` of the data set.
+        split: "train" or "test".
+
+    Returns:
+        `RecordIndex`.
+
+    Raises:
+        UserError: the manifest or the index is missing or damaged, they do
+            not agree, or there is no such split.
+    """
+    manifest = lists.read_manifest(directory)
     if split not in manifest["splits"]:
         raise errors.UserError(
             f"{directory} has no {split} split; it has: "
             + ", ".join(manifest["splits"])
         )
-    expected = manifest["splits"][split]
-    path = directory / f"{split}.index.csv"
+    path = directory / lists.index_name(split)
     try:
         with open(path, newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
         keys, names, offsets, queries = zip(*rows, strict=True)
+        if max(map(len, keys)) > _LONGEST_KEY:
+            raise ValueError
         index = RecordIndex(
             directory,
             split,
             manifest,
             keys=np.array(keys),
             paths=np.array([str(directory / name) for name in names]),
-            offsets=np.array(offsets).astype(np.int64),
-            queries=np.array(queries).astype(np.int64),
+            offsets=np.array(list(map(int, offsets)), np.int64),
+            queries=np.array(list(map(int, queries)), np.int64),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         raise errors.UserError(
-            f"{path} is missing or damaged; {_WRITE_AGAIN}"
+            f"{path} is missing or damaged; {lists.WRITE_AGAIN}"
         ) from error
-    found = (len(index), index.num_samples)
-    if header != INDEX_HEADER or found != (
-        expected["frames"],
-        expected["samples"],
-    ):
+    if header != lists.INDEX_HEADER or not _agrees(index, names):
         raise errors.UserError(
-            f"{path} does not agree with {MANIFEST}; {_WRITE_AGAIN}"
+            f"{path} does not agree with {lists.MANIFEST}; {lists.WRITE_AGAIN}"
         )
     return index
+
+
+def _agrees(index, names):
+    """Whether the records of an index are those that its manifest counts."""
+    shards = index.manifest["splits"][index.split]["shards"]
+    names = np.array(names)
+    if set(names) - {shard["name"] for shard in shards}:
+        return False
+    for shard in shards:
+        inside = names == shard["name"]
+        offsets = index.offsets[inside]
+        if (
+            inside.sum() != shard["records"]
+            or index.queries[inside].sum() != shard["samples"]
+            or (inside.any() and offsets[0] != 0)
+            or (np.diff(offsets) <= 0).any()
+            or (offsets >= shard["bytes"]).any()
+        ):
+            return False
+    return bool(
+        (index.queries > 0).all() and len(set(index.keys)) == len(index)
+    )
 
 
 def _check_size(path, expected):
@@ -270,8 +301,8 @@ def _check_size(path, expected):
     else:
         return
     raise errors.UserError(
-        f"{path} {what}; {_WRITE_AGAIN}, or go on without the records that "
-        "cannot be read with --skip_corrupt"
+        f"{path} {what}; {lists.WRITE_AGAIN}, or go on without the records "
+        "that cannot be read with --skip_corrupt"
     )
 
 
@@ -291,8 +322,14 @@ def _verify(index, progress):
                         bar.update()
                         key = index.keys[record]
                         try:
-                            _read_checked(file, index.offsets[record], key)
-                        except tfrecord.CorruptRecordError as error:
+                            frame = _read_checked(
+                                file, index.offsets[record], key
+                            )
+                            parsing.check_clip(frame)
+                        except (
+                            tfrecord.CorruptRecordError,
+                            ValueError,
+                        ) as error:
                             yield CorruptRecord(path, key, str(error))
             except FileNotFoundError:
                 for key in index.keys[records]:
@@ -300,19 +337,11 @@ def _verify(index, progress):
 
 
 def _read_checked(file, offset, key):
+    """The `schema.AnnotatedFrame` of a record, a ValueError if it is none."""
     data = tfrecord.read(file, int(offset))
     if data is None:
         raise tfrecord.CorruptRecordError("the file ends before the record")
-    try:
-        fields = example_proto.decode_example(data)
-    except ValueError as error:
-        raise tfrecord.CorruptRecordError(str(error)) from error
-    version = fields.get(schema.SCHEMA_VERSION_FIELD)
-    if version != [schema.SCHEMA_VERSION]:
-        raise tfrecord.CorruptRecordError(
-            f"it is of schema version {version[0] if version else None}, but "
-            f"this program reads {schema.SCHEMA_VERSION}"
-        )
-    if fields.get(schema.KEY) != [key.encode()]:
+    frame = parsing.deserialize(data)
+    if frame.key != key:
         raise tfrecord.CorruptRecordError("another record stands there")
-    return data
+    return frame

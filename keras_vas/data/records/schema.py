@@ -5,8 +5,8 @@ its mask as PNG, and every sentence with the actor that it describes. It is a
 `tf.train.Example` with the fields named below; a *sample* is one (record,
 query) pair, with the id `"<key>/<query index>"`.
 
-Needs no TensorFlow, so that a converter's processes stay small;
-`data.parsing` reads records within a graph.
+Needs no TensorFlow, so that a converter's processes stay small. `parsing` reads
+a record, `data.record_tensors` reads it within a graph.
 """
 
 import dataclasses
@@ -41,6 +41,26 @@ ACTOR_LOOKS = "actor_looks"
 ACTOR_ACTIONS = "actor_actions"
 QUERY_TEXTS = "query_texts"
 QUERY_ACTORS = "query_actors"
+
+# name: (type, how many; None is any number)
+FIELDS = {
+    SCHEMA_VERSION_FIELD: (int, 1),
+    KEY: (bytes, 1),
+    DATASET: (bytes, 1),
+    VIDEO_ID: (bytes, 1),
+    SUBSET: (bytes, 1),
+    FRAME_NUMBER: (int, 1),
+    HEIGHT: (int, 1),
+    WIDTH: (int, 1),
+    CLIP_FRAMES: (bytes, CLIP_LENGTH),
+    CLIP_FRAME_NUMBERS: (int, CLIP_LENGTH),
+    ACTOR_IDS: (bytes, None),
+    ACTOR_MASKS: (bytes, None),
+    ACTOR_LOOKS: (bytes, None),
+    ACTOR_ACTIONS: (bytes, None),
+    QUERY_TEXTS: (bytes, None),
+    QUERY_ACTORS: (int, None),
+}
 
 
 def clip_frame_numbers(frame, num_frames):
@@ -147,7 +167,7 @@ def serialize(frame):
     Raises:
         ValueError: the parts of the frame do not fit together.
     """
-    _check(frame)
+    check(frame)
     clip = [f if isinstance(f, bytes) else encode_jpeg(f) for f in frame.clip]
     return example_proto.encode_example(
         {
@@ -171,38 +191,11 @@ def serialize(frame):
     )
 
 
-def deserialize(serialized):
-    """Reads a record without TensorFlow: the inverse of `serialize`.
-
-    Args:
-        serialized: `bytes` of one record.
-
-    Returns:
-        `AnnotatedFrame`; its clip holds JPEG `bytes`, its masks are decoded.
-
-    Raises:
-        ValueError: another schema version, or no record at all.
-    """
-    fields = example_proto.decode_example(serialized)
-    version = fields.get(SCHEMA_VERSION_FIELD)
-    if version != [SCHEMA_VERSION]:
-        raise ValueError(
-            f"The record must be of schema version {SCHEMA_VERSION}. "
-            f"Received: schema_version={version[0] if version else None}"
-        )
-    try:
-        return _from_fields(fields)
-    except (KeyError, IndexError) as error:
-        raise ValueError(
-            f"The record must hold every field of the schema. Received: {error}"
-        ) from error
-
-
-def encode_jpeg(image, quality=JPEG_QUALITY):
+def encode_jpeg(image):
     """Encodes a uint8 RGB array (height, width, 3) as JPEG `bytes`."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
-        quality,
+        JPEG_QUALITY,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
@@ -212,7 +205,7 @@ def encode_jpeg(image, quality=JPEG_QUALITY):
 
 def decode_jpeg(data):
     """Decodes JPEG `bytes` to a uint8 RGB array (height, width, 3)."""
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    image = _decoded(data, cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError("The bytes must be a JPEG image.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
@@ -225,43 +218,25 @@ def encode_mask(mask):
 
 def decode_mask(data):
     """Decodes a mask's PNG `bytes` to a bool array (height, width)."""
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    mask = _decoded(data, cv2.IMREAD_GRAYSCALE)
     if mask is None:
         raise ValueError("The bytes must be a PNG image.")
     return mask > 127
 
 
-def _from_fields(fields):
-    def one(name):
-        value = fields[name][0]
-        return value.decode() if isinstance(value, bytes) else value
-
-    def texts(name):
-        return [value.decode() for value in fields[name]]
-
-    actors = zip(
-        texts(ACTOR_IDS),
-        [decode_mask(data) for data in fields[ACTOR_MASKS]],
-        texts(ACTOR_LOOKS),
-        texts(ACTOR_ACTIONS),
-        strict=True,
-    )
-    queries = zip(texts(QUERY_TEXTS), fields[QUERY_ACTORS], strict=True)
-    return AnnotatedFrame(
-        dataset=one(DATASET),
-        video_id=one(VIDEO_ID),
-        subset=one(SUBSET),
-        frame_number=one(FRAME_NUMBER),
-        clip=list(fields[CLIP_FRAMES]),
-        clip_frame_numbers=list(fields[CLIP_FRAME_NUMBERS]),
-        height=one(HEIGHT),
-        width=one(WIDTH),
-        actors=tuple(Actor(*actor) for actor in actors),
-        queries=tuple(Query(*query) for query in queries),
-    )
+def _decoded(data, how):
+    try:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    except cv2.error:  # no bytes, or too many pixels
+        return None
 
 
-def _check(frame):
+def check(frame):
+    """Raises a ValueError if parts of an `AnnotatedFrame` do not fit.
+
+    Args:
+        frame: `AnnotatedFrame`; JPEG `bytes` of its clip are not looked at.
+    """
     size = (frame.height, frame.width)
     if frame.subset not in SUBSETS:
         raise ValueError(

@@ -1,19 +1,12 @@
 """Writing one shard of records: the unit of work of a converter."""
 
 import collections
-import csv
 import dataclasses
 import hashlib
 import json
 
 from keras_vas import files
 from keras_vas.data.records import schema, tfrecord
-
-MANIFEST = "manifest.json"
-EXCLUDED = "excluded.csv"
-INDEX_HEADER = ["key", "shard", "offset", "queries"]
-EXCLUDED_HEADER = ["reason", "item"]
-STATE_DIRECTORY = ".unfinished"
 
 
 class StoppedError(Exception):
@@ -62,7 +55,7 @@ class Shard:
     @property
     def state_path(self):
         """Path of the summary that says that the file is complete."""
-        return self.output / STATE_DIRECTORY / f"{self.name}.json"
+        return self.output / files.UNFINISHED / f"{self.name}.json"
 
     def finished(self):
         """Summary of the shard if an earlier run has written it, or None."""
@@ -128,15 +121,6 @@ def write(shard, convert, report):
     }
     files.write_json(shard.state_path, summary)
     return summary
-
-
-def write_csv(path, rows):
-    """Writes a UTF-8 CSV file, complete or not at all."""
-    with (
-        files.atomic_path(path) as temporary,
-        open(temporary, "w", newline="", encoding="utf-8") as file,
-    ):
-        csv.writer(file, lineterminator="\n").writerows(rows)
 
 
 def _check(frame, shard, video_id):

@@ -2,8 +2,13 @@
 
 import csv
 import pathlib
+import re
 
 from keras_vas import errors
+
+
+class SourceError(Exception):
+    """A source is damaged; the arguments are the reason and the item."""
 
 
 def require_folder(path, what):
@@ -30,6 +35,22 @@ def require_folder(path, what):
     return path
 
 
+def is_file_name(name):
+    """Whether a str can name a file in a folder, and nothing outside of it."""
+    return (
+        name not in ("", ".", "..")
+        and not set(name) & {"/", "\0"}
+        and len(name.encode(errors="replace")) < 256
+    )
+
+
+def frame_number(path):
+    """The number, from 1, that a file of a frame is named by, or `None`."""
+    if not re.fullmatch(r"[0-9]{1,9}", path.stem):
+        return None
+    return int(path.stem) or None
+
+
 def read_rows(path, what):
     """Reads a CSV file.
 
@@ -41,21 +62,33 @@ def read_rows(path, what):
         List of (line number, list of str), without blank lines.
 
     Raises:
-        UserError: there is no such file, or it is no text or no CSV.
+        UserError: there is no such file, or it is no text or no CSV, or a
+            field goes on in the next line.
     """
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            return [(reader.line_num, row) for row in reader if row]
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise errors.UserError(
             f"there is no file {path}, which should hold {what}; check "
             "--source (its layout is in tfrecords/README.md)"
-        ) from error
-    except (UnicodeDecodeError, csv.Error) as error:
+        )
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file, strict=True)
+            rows = [(reader.line_num, row) for row in reader if row]
+    except UnicodeDecodeError as error:
         raise errors.UserError(
-            f"{path}, which should hold {what}, is no UTF-8 CSV file: {error}"
+            f"{path}, which should hold {what}, is no UTF-8 text: {error}"
         ) from error
+    except csv.Error as error:
+        raise errors.UserError(
+            f"{path}, which should hold {what}, is no CSV file at line "
+            f"{reader.line_num}: {error}"
+        ) from error
+    for line, row in rows:
+        if any("\n" in field or "\r" in field for field in row):
+            raise errors.UserError(
+                f"{path}, up to line {line}: a quote is not closed in its line"
+            )
+    return rows
 
 
 def read_table(path, header, what):

@@ -5,7 +5,6 @@ import functools
 import hashlib
 import json
 import pathlib
-import shutil
 import sys
 
 import cv2
@@ -15,11 +14,15 @@ from keras_vas import errors, files
 from keras_vas.data.records import (
     example_proto,
     fingerprint,
+    folder,
     messages,
     schema,
+    source_files,
     tfrecord,
 )
+from keras_vas.data.records import manifest as lists
 from keras_vas.data.records import shard as shard_files
+from keras_vas.data.records.mending import mend
 from keras_vas.data.records.workers import write_shards
 
 _ENCODING = (schema, example_proto, messages, tfrecord)
@@ -36,6 +39,7 @@ def write_dataset(
     source_fingerprint,
     code=(),
     excluded=(),
+    verify=None,
     progress=True,
 ):
     """Converts a data set to records.
@@ -44,7 +48,8 @@ def write_dataset(
     not depend on their number. Videos are ordered by a hash of their names,
     so that every shard is a fair sample. A run that was interrupted is
     continued: finished shards are kept if sources, converter and arguments
-    are the same; otherwise all begins anew.
+    are the same; otherwise all begins anew. Of a complete data set, what is
+    damaged is mended.
 
     Args:
         output: folder for the data set.
@@ -57,6 +62,8 @@ def write_dataset(
         source_fingerprint: str that changes when the sources do.
         code: modules that decide the records, beside that of `convert`.
         excluded: (reason, item) pairs that are known already.
+        verify: whether a complete data set is read again to compare its
+            checksums; `None` is up to `mending.VERIFIED_BYTES`.
         progress: show a progress bar.
 
     Returns:
@@ -67,8 +74,9 @@ def write_dataset(
         are those with a sample; a sample is a (frame, query) pair.
 
     Raises:
-        UserError: no samples, a key that occurs twice, another data set or
-            another run in the folder, a worker that died.
+        UserError: no samples, a key that occurs twice, a video id that is no
+            file name, another data set, another run or anything else in the
+            folder, a worker that died.
         ValueError: `workers` or a number of shards is less than 1, or
             `convert` returned frames that are no valid records.
         OSError: the disk is full, or the folder cannot be written.
@@ -88,11 +96,25 @@ def write_dataset(
         [source_fingerprint, _code(convert, code), excluded],
     )
     with files.lock(output):
-        manifest = _complete_manifest(output, dataset, plan)
-        if manifest is None:
-            summaries = write_shards(plan, convert, workers, progress)
-            manifest = _finish(output, dataset, plan, summaries, excluded)
-    return manifest
+        manifest = folder.read_own_manifest(output, dataset)
+        if manifest is not None:
+            if manifest["fingerprint"] == plan[0].fingerprint and mend(
+                output,
+                manifest,
+                plan,
+                convert,
+                workers=workers,
+                verify=verify,
+                progress=progress,
+            ):
+                return manifest
+            print(
+                f"{output} is damaged or was made from other sources, with "
+                "other arguments or by another version: writing it anew"
+            )
+        folder.claim(output, plan, manifest)
+        summaries = write_shards(plan, convert, workers, progress)
+        return _finish(output, dataset, plan, summaries, excluded)
 
 
 def _plan(output, dataset, videos, shards, sources):
@@ -103,6 +125,11 @@ def _plan(output, dataset, videos, shards, sources):
             f"{len(twice)} video(s) are listed twice, the first: {twice[0]}; "
             "list every video once, in one split"
         )
+    for video_id in everything:
+        if not source_files.is_file_name(video_id):
+            raise errors.UserError(
+                f"the video id {video_id!r} of {dataset} is no file name"
+            )
     if not everything:
         raise errors.UserError(f"no video of {dataset} to convert was found")
     digest = _digest(dataset, videos, shards, sources)
@@ -134,64 +161,6 @@ def _code(convert, others):
         convert = convert.func
     modules = (sys.modules[convert.__module__], *others, *_ENCODING)
     return [fingerprint.of_code(modules), cv2.__version__]
-
-
-def _complete_manifest(output, dataset, plan):
-    """The manifest of a complete run like this one; else clears the way."""
-    state = output / shard_files.STATE_DIRECTORY
-    path = output / shard_files.MANIFEST
-    old = {
-        shard
-        for split in schema.SUBSETS
-        for shard in output.glob(f"{split}-*-of-*.tfrecord")
-    }
-    if path.exists():
-        manifest = _own_manifest(path, dataset)
-        whole = all(
-            (output / shard["name"]) in old
-            and (output / shard["name"]).stat().st_size == shard["bytes"]
-            for split in manifest["splits"].values()
-            for shard in split["shards"]
-        )
-        if whole and manifest["fingerprint"] == plan[0].fingerprint:
-            return manifest
-        print(
-            f"{output} is damaged or was made from other sources, with other "
-            "arguments or by another version: writing it anew"
-        )
-    elif old and not state.is_dir():
-        raise errors.UserError(
-            f"{output} holds TFRecords that are not of this program; choose "
-            "another folder"
-        )
-    state.mkdir(exist_ok=True)
-    path.unlink(missing_ok=True)
-    for folder in (output, state):
-        files.remove_leftovers(folder)
-    finished = {shard.path for shard in plan if shard.finished()}
-    for shard in old - finished:
-        shard.unlink()
-    for split in schema.SUBSETS:
-        (output / f"{split}.index.csv").unlink(missing_ok=True)
-    return None
-
-
-def _own_manifest(path, dataset):
-    try:
-        manifest = json.loads(path.read_text())
-        known = {"dataset", "splits", "fingerprint"} <= set(manifest)
-    except (ValueError, TypeError):
-        known = False
-    if not known:
-        raise errors.UserError(
-            f"{path} is not of this program; choose another folder"
-        )
-    if manifest["dataset"] != dataset:
-        raise errors.UserError(
-            f"{path.parent} holds the records of {manifest['dataset']}; "
-            "choose another folder, or remove it"
-        )
-    return manifest
 
 
 def _finish(output, dataset, plan, summaries, excluded):
@@ -236,16 +205,14 @@ def _finish(output, dataset, plan, summaries, excluded):
         "fingerprint": plan[0].fingerprint,
     }
     for split, split_rows in rows.items():
-        shard_files.write_csv(
-            output / f"{split}.index.csv",
-            [shard_files.INDEX_HEADER, *split_rows],
+        lists.write_csv(
+            output / lists.index_name(split), [lists.INDEX_HEADER, *split_rows]
         )
-    shard_files.write_csv(
-        output / shard_files.EXCLUDED,
-        [shard_files.EXCLUDED_HEADER, *sorted(excluded)],
+    lists.write_csv(
+        output / lists.EXCLUDED, [lists.EXCLUDED_HEADER, *sorted(excluded)]
     )
-    files.write_json(output / shard_files.MANIFEST, manifest)
-    shutil.rmtree(output / shard_files.STATE_DIRECTORY, ignore_errors=True)
+    files.write_json(output / lists.MANIFEST, manifest)
+    folder.remove_journal(output)
     return manifest
 
 

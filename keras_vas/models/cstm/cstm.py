@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES, TEMPORAL_BACKBONES
 from keras_vas.backbones.backbone import scaled
+from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.layers.cmam import COORDINATE_FUSIONS, GATES
 from keras_vas.layers.last_word import LastWord
 from keras_vas.layers.sentence_mean import SentenceMean
@@ -17,7 +18,7 @@ from keras_vas.models.cstm.mask_decoder import (
     upsampling,
 )
 from keras_vas.models.cstm.text_encoder import text_encoder
-from keras_vas.models.cstm.visual_encoder import visual_encoder
+from keras_vas.models.cstm.visual_encoder import MODULATIONS, visual_encoder
 from keras_vas.models.segmentation_model import WORD_VECTORS, SegmentationModel
 
 ENCODERS = {
@@ -26,6 +27,7 @@ ENCODERS = {
     "both": ("spatial", "temporal"),
 }
 SENTENCES = {"mean": SentenceMean, "last": LastWord}
+_PRIOR_RANK = 256
 
 
 @keras.saving.register_keras_serializable("keras_vas")
@@ -53,6 +55,11 @@ class CSTM(SegmentationModel):
             identity; see `layers.CMAM`.
         sentence: what the decoder knows of a sentence, the mean of its words
             or the last one.
+        modulation: whether the next stage of a backbone sees what a CMAM
+            makes of a stage (the paper), or CMAMs stand beside the backbones,
+            which then see the frames alone.
+        class_prior: the decoder also sees where a picture looks like the
+            classes that the sentence's noun means; see `layers.ClassPrior`.
         width: multiplies the channels of backbones, text encoders, keys and
             decoder, to the nearest multiple of 8.
         decoder_channels: channels of the decoder, before `width`.
@@ -113,6 +120,8 @@ class CSTM(SegmentationModel):
         coordinate_fusion: Literal[*COORDINATE_FUSIONS] = "conv",
         gate: Literal[*GATES] = "residual",
         sentence: Literal[*SENTENCES] = "mean",
+        modulation: Literal[*MODULATIONS] = "through",
+        class_prior=False,
         width=1.0,
         decoder_channels=256,
         key_channels=256,
@@ -134,6 +143,12 @@ class CSTM(SegmentationModel):
             "temporal_backbone", temporal_backbone, TEMPORAL_BACKBONES
         )
         _check_choice("sentence", sentence, SENTENCES)
+        _check_choice("modulation", modulation, MODULATIONS)
+        if class_prior and encoders == "temporal":
+            raise ValueError(
+                "class_prior needs the spatial encoder. "
+                f"Received: encoders={encoders!r}"
+            )
         if not set(cmam_stages) <= set(STAGES):
             raise ValueError(
                 f"cmam_stages must be a subset of {STAGES}. "
@@ -157,7 +172,7 @@ class CSTM(SegmentationModel):
             ),
             "temporal": (TEMPORAL_BACKBONES[temporal_backbone], frames),
         }
-        features, sentences, outputs = {}, {}, {}
+        features, sentences, outputs, prior = {}, {}, {}, None
         for encoder in ENCODERS[encoders]:
             backbone, view = views[encoder]
             words = text_encoder(
@@ -166,7 +181,7 @@ class CSTM(SegmentationModel):
                 scaled(text_channels, width),
                 name=f"{encoder}_text",
             )
-            maps, attention = visual_encoder(
+            maps, attention, last = visual_encoder(
                 backbone(width, f"{encoder}_backbone", synchronized),
                 view,
                 words,
@@ -179,6 +194,7 @@ class CSTM(SegmentationModel):
                     "synchronized": synchronized,
                 },
                 name=encoder,
+                modulation=modulation,
                 attention_maps=attention_maps,
             )
             features[encoder] = {
@@ -187,12 +203,17 @@ class CSTM(SegmentationModel):
             sentences[encoder] = SENTENCES[sentence](
                 name=f"{encoder}_sentence"
             )(words, word_mask)
+            if class_prior and encoder == "spatial":
+                prior = ClassPrior(
+                    vocabulary_size, _PRIOR_RANK, name=part_names.CLASS_PRIOR
+                )(last, tokens)
             for stage, attended in attention.items():
                 outputs[f"attention_{encoder}_{stage}"] = attended
 
         logits = mask_decoder(
             features,
             sentences,
+            prior=prior,
             fusion=fusion,
             concatenation_stages=set(STAGES) - set(cmam_stages),
             channels=scaled(decoder_channels, width),

@@ -14,6 +14,7 @@ def mask_decoder(
     features,
     sentences,
     *,
+    prior=None,
     fusion,
     concatenation_stages,
     channels,
@@ -37,6 +38,8 @@ def mask_decoder(
             `(batch, height / 2^i, width / 2^i, channels)`.
         sentences: dict from encoder to its sentence feature,
             `(batch, text_channels)`.
+        prior: what the laterals see too, `(batch, height / 32, width / 32,
+            channels)`, upsampled for the finer stages.
         fusion: `"add"`, `"max"` or `"lgfs"`; used with two encoders only.
         concatenation_stages: the stages without a CMAM, where the sentence
             is concatenated to the feature instead (rows 1 to 4 of table 3a).
@@ -55,11 +58,14 @@ def mask_decoder(
         )
     sentence = _join(list(sentences.values()), name="decoder_sentence")
     logits = {}
-    x = None
+    x, guide = None, prior
     for stage in reversed(STAGES):
+        if guide is not None and stage != STAGES[-1]:
+            guide = upsampling(f"decoder_prior_{stage}")(guide)
         laterals = [
             _lateral(
                 maps[stage],
+                guide,
                 sentences[encoder] if stage in concatenation_stages else None,
                 channels,
                 f"decoder_{encoder}_lateral_{stage}",
@@ -85,8 +91,9 @@ def upsampling(name, dtype=None):
     )
 
 
-def _lateral(feature, sentence, channels, name, synchronized):
+def _lateral(feature, guide, sentence, channels, name, synchronized):
     located = [feature, Coordinates(name=f"{name}_coordinates")(feature)]
+    located += [] if guide is None else [guide]
     x = keras.layers.Concatenate(name=f"{name}_concat")(located)
     x = keras.layers.Conv2D(
         channels, 3, padding="same", use_bias=False, name=f"{name}_conv"

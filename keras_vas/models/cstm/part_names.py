@@ -2,6 +2,8 @@
 
 from keras_vas.models.segmentation_model import WORD_VECTORS
 
+CLASS_PRIOR = "class_prior"
+
 PARTS = {
     "none": (),
     "spatial": ("spatial_",),

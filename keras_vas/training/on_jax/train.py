@@ -43,7 +43,7 @@ _NOT_HERE = (
 )  # fmt: skip
 
 
-def define_flags(model_class):
+def define_flags():
     """Defines all flags; returns the names of those that make a run."""
     flags.DEFINE_string(
         "clips", None, "File of packed clips to train on.", required=True
@@ -58,12 +58,6 @@ def define_flags(model_class):
         "workdir", None, "Folder of the run, which is made.", required=True
     )
     flags.DEFINE_enum(
-        "model",
-        registry.DEFAULT,
-        list(registry.MODELS),
-        "Name of the model to train.",
-    )
-    flags.DEFINE_enum(
         "precision",
         "float32",
         ["float32", "bfloat16"],
@@ -71,18 +65,12 @@ def define_flags(model_class):
     )
     define = command_line.define_flags
     return [
-        "clips", "validation_clips", "workdir", "model", "precision",
+        "clips", "validation_clips", "workdir", "precision",
         *define(settings.Course),
         *define(settings.Objective),
         *define(settings.Optimization, defaults={"schedule": "cosine"}),
         *define(settings.Beginning, without=_NOT_HERE),
-        *define(
-            model_class,
-            without=model_class.programs_set,
-            defaults=dict.fromkeys(
-                {"deep_supervision"} & model_class.inference.keys(), True
-            ),
-        ),
+        *settings.define_model_flags(),
     ]  # fmt: skip
 
 
@@ -280,10 +268,5 @@ def main(_):
 
 
 if __name__ == "__main__":
-    RUN_FLAGS = define_flags(
-        command_line.checked(
-            registry.model_class,
-            command_line.early_value("model", registry.DEFAULT),
-        )
-    )
+    RUN_FLAGS = define_flags()
     command_line.run(main)

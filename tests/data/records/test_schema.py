@@ -3,8 +3,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from keras_vas.data import parsing
-from keras_vas.data.records import example_proto, schema
+from keras_vas.data import record_tensors
+from keras_vas.data.records import example_proto, parsing, schema
 
 HEIGHT, WIDTH = 24, 40
 
@@ -67,7 +67,7 @@ def test_a_clip_outside_of_the_video_is_an_error(frame):
 
 def test_a_record_is_read_back_as_it_was_written():
     frame = make_frame()
-    read = schema.deserialize(schema.serialize(frame))
+    read = parsing.deserialize(schema.serialize(frame))
     assert read.key == "a_set/--odd,id/00003"
     for name in (
         "dataset",
@@ -103,8 +103,8 @@ def test_tensorflow_reads_the_same_eagerly_and_in_a_pipeline():
     assert [text.decode() for text in stored] == [
         query.text for query in frame.queries
     ]
-    dataset = tf.data.Dataset.from_tensors(serialized).map(parsing.parse)
-    for parsed in (parsing.parse(serialized), next(iter(dataset))):
+    dataset = tf.data.Dataset.from_tensors(serialized).map(record_tensors.parse)
+    for parsed in (record_tensors.parse(serialized), next(iter(dataset))):
         assert len(parsed) == 16
         assert parsed["key"].numpy().decode() == frame.key
         assert parsed["subset"].numpy() == b"test"
@@ -135,10 +135,10 @@ def test_tensorflow_reads_the_same_eagerly_and_in_a_pipeline():
 
 def test_a_record_without_actors_parses():
     serialized = schema.serialize(make_frame(actors=(), queries=()))
-    parsed = parsing.parse(serialized)
+    parsed = record_tensors.parse(serialized)
     assert parsed["actor_ids"].shape == (0,)
     assert parsed["query_actors"].shape == (0,)
-    assert schema.deserialize(serialized).queries == ()
+    assert parsing.deserialize(serialized).queries == ()
 
 
 def test_another_schema_version_is_an_error():
@@ -149,20 +149,20 @@ def test_another_schema_version_is_an_error():
     # A later version may well lack fields of this one.
     del fields[schema.QUERY_ACTORS], fields[schema.HEIGHT]
     serialized = example_proto.encode_example(fields)
-    dataset = tf.data.Dataset.from_tensors(serialized).map(parsing.parse)
+    dataset = tf.data.Dataset.from_tensors(serialized).map(record_tensors.parse)
     with pytest.raises(tf.errors.InvalidArgumentError, match="schema version"):
-        parsing.parse(serialized)
+        record_tensors.parse(serialized)
     with pytest.raises(tf.errors.InvalidArgumentError, match="schema version"):
         next(iter(dataset))
     with pytest.raises(ValueError, match="schema_version=2"):
-        schema.deserialize(serialized)
+        parsing.deserialize(serialized)
 
 
 def test_a_record_without_a_field_is_an_error():
     fields = example_proto.decode_example(schema.serialize(make_frame()))
     del fields[schema.HEIGHT]
     with pytest.raises(ValueError, match="height"):
-        schema.deserialize(example_proto.encode_example(fields))
+        parsing.deserialize(example_proto.encode_example(fields))
 
 
 @pytest.mark.parametrize(
@@ -188,7 +188,7 @@ def test_parts_that_do_not_fit_together_are_an_error(changes, message):
 
 def test_ready_jpegs_are_stored_unchanged():
     jpegs = [bytes([255, 216, i]) for i in range(8)]
-    assert schema.deserialize(
+    assert parsing.deserialize(
         schema.serialize(make_frame(clip=jpegs))
     ).clip == jpegs  # fmt: skip
 
@@ -206,4 +206,4 @@ def test_whole_numbers_of_every_size_survive():
 def test_a_message_that_is_cut_short_is_a_value_error(cut):
     serialized = schema.serialize(make_frame())
     with pytest.raises(ValueError, match=r"."):
-        schema.deserialize(serialized[:-cut])
+        parsing.deserialize(serialized[:-cut])

@@ -15,8 +15,8 @@ def parse(serialized):
     Returns:
         dict of tensors: scalars `schema_version`, `frame_number`, `height`,
         `width` (int64) and `key`, `dataset`, `video_id`, `subset` (string);
-        `clip_frames` (CLIP_LENGTH,) JPEG strings, `clip_frame_numbers`
-        (CLIP_LENGTH,) int64; `actor_ids`, `actor_masks` (PNG), `actor_looks`,
+        `clip_frames` (`CLIP_LENGTH`,) JPEG strings, `clip_frame_numbers`
+        (`CLIP_LENGTH`,) int64; `actor_ids`, `actor_masks` (PNG), `actor_looks`,
         `actor_actions` (actors,) string; `query_texts` (queries,) string,
         `query_actors` (queries,) int64, indices into the actors.
 
@@ -36,33 +36,17 @@ def parse(serialized):
     with tf.control_dependencies([right_version] if right_version else []):
         serialized = tf.identity(serialized)
 
-    def one(dtype):
-        return tf.io.FixedLenFeature([], dtype)
-
-    def clip(dtype):
-        return tf.io.FixedLenFeature([schema.CLIP_LENGTH], dtype)
-
-    def many(dtype):
-        return tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True)
-
+    dtypes = {int: tf.int64, bytes: tf.string}
     return tf.io.parse_single_example(
         serialized,
         {
-            schema.SCHEMA_VERSION_FIELD: one(tf.int64),
-            schema.KEY: one(tf.string),
-            schema.DATASET: one(tf.string),
-            schema.VIDEO_ID: one(tf.string),
-            schema.SUBSET: one(tf.string),
-            schema.FRAME_NUMBER: one(tf.int64),
-            schema.HEIGHT: one(tf.int64),
-            schema.WIDTH: one(tf.int64),
-            schema.CLIP_FRAMES: clip(tf.string),
-            schema.CLIP_FRAME_NUMBERS: clip(tf.int64),
-            schema.ACTOR_IDS: many(tf.string),
-            schema.ACTOR_MASKS: many(tf.string),
-            schema.ACTOR_LOOKS: many(tf.string),
-            schema.ACTOR_ACTIONS: many(tf.string),
-            schema.QUERY_TEXTS: many(tf.string),
-            schema.QUERY_ACTORS: many(tf.int64),
+            name: tf.io.FixedLenSequenceFeature(
+                [], dtypes[kind], allow_missing=True
+            )
+            if count is None
+            else tf.io.FixedLenFeature(
+                [] if count == 1 else [count], dtypes[kind]
+            )
+            for name, (kind, count) in schema.FIELDS.items()
         },
     )

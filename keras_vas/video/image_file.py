@@ -1,0 +1,57 @@
+"""Reading a picture that somebody else has made."""
+
+import io
+import warnings
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from keras_vas.errors import UserError
+
+MAX_PIXELS = 2**25  # a frame of 8K video has 33,177,600
+_MOST_BYTES = 2**28
+
+
+def read_image(path):
+    """Reads an image file; its header is read before anything is decoded.
+
+    Args:
+        path: `pathlib.Path`.
+
+    Returns:
+        uint8 RGB array `(height, width, 3)`.
+
+    Raises:
+        UserError: it is no regular file, no image, or one of more than
+            `MAX_PIXELS` pixels.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no image file {path}")
+    if path.stat().st_size > _MOST_BYTES:
+        raise UserError(f"{path} has more than {_MOST_BYTES:,} bytes")
+    data = path.read_bytes()
+    try:
+        pixels = _declared_pixels(data)
+        if pixels <= MAX_PIXELS:
+            image = cv2.imdecode(
+                np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR
+            )
+            return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    except Exception as error:
+        # Pillow raises errors of a dozen types on damaged headers.
+        raise UserError(f"{path} is no image that can be read") from error
+    raise UserError(
+        f"{path} has more than {MAX_PIXELS:,} pixels; make it smaller"
+    )
+
+
+def _declared_pixels(data):
+    with warnings.catch_warnings(
+        action="ignore", category=Image.DecompressionBombWarning
+    ):
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.width * image.height
+        except Image.DecompressionBombError:
+            return MAX_PIXELS + 1
