@@ -4,6 +4,7 @@ A record in the file is: its length (8 bytes, little endian), the masked
 CRC-32C of these, the data, the masked CRC-32C of the data.
 """
 
+import os
 import struct
 
 import google_crc32c
@@ -35,6 +36,7 @@ def read(file, offset):
     Raises:
         CorruptRecordError: what is wrong with the bytes there.
     """
+    end = file.seek(0, os.SEEK_END)
     file.seek(offset)
     header = file.read(HEADER_BYTES)
     if not header:
@@ -44,10 +46,10 @@ def read(file, offset):
     if header[8:] != _masked_crc(header[:8]):
         raise CorruptRecordError("the length's checksum is wrong")
     (length,) = struct.unpack("<Q", header[:8])
+    if offset + HEADER_BYTES + length + FOOTER_BYTES > end:
+        raise CorruptRecordError("the file ends within the record")
     data = file.read(length)
     footer = file.read(FOOTER_BYTES)
-    if len(data) < length or len(footer) < FOOTER_BYTES:
-        raise CorruptRecordError("the file ends within the record")
     if footer != _masked_crc(data):
         raise CorruptRecordError("the data's checksum is wrong")
     return data

@@ -1,4 +1,5 @@
 import io
+import struct
 
 import numpy as np
 import pytest
@@ -30,6 +31,16 @@ def test_one_flipped_bit_is_found(place):
     damaged[place] ^= 4
     with pytest.raises(tfrecord.CorruptRecordError, match="checksum"):
         tfrecord.read(io.BytesIO(damaged), 0)
+
+
+@pytest.mark.parametrize("length", [1001, 2**40, 2**64 - 1])
+def test_a_length_with_its_checksum_is_not_believed(length):
+    claimed = struct.pack("<Q", length)
+    # The checksum of a record's data is masked as that of its length is.
+    header = claimed + tfrecord.frame(claimed)[-tfrecord.FOOTER_BYTES :]
+    data = header + tfrecord.frame(bytes(1000))[tfrecord.HEADER_BYTES :]
+    with pytest.raises(tfrecord.CorruptRecordError, match="ends within"):
+        tfrecord.read(io.BytesIO(data), 0)
 
 
 @pytest.mark.parametrize("size", [5, 12, 500, 1015])
