@@ -142,8 +142,7 @@ class ResultFolder:
             data = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
             path = self._new / "masks" / folder / f"{number:05d}.png"
             path.write_bytes(data.tobytes())
-        width = VideoFile.width_for(image.shape[1])
-        shown = draw(image, masks, self._palette, width)
+        shown = self._shown(image, masks)
         self._sheet.add(shown, f"{seconds:.2f} s")
         if self._slides is None:
             self._start = seconds if self._start is None else self._start

@@ -13,11 +13,10 @@ the vocabulary, so they are not stored either.
 import dataclasses
 import json
 import pathlib
-import zipfile
 
 import numpy as np
 
-from keras_vas import files, weights
+from keras_vas import archives, files, weights
 from keras_vas.errors import UserError
 from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.models import registry as models
@@ -31,6 +30,7 @@ VERSION = 1
 SUFFIX = ".npz"
 LARGEST = 20_000_000  # bytes of a file
 _ABOUT = "about"
+_ADVICE = "install the package again, or make it with export.py --format=preset"
 _BACKBONES = ("spatial_backbone", "temporal_backbone")
 _FLAGS = ("frame_height", "frame_width", "validation_videos", "seed")
 
@@ -140,20 +140,14 @@ def read(path):
     Raises:
         UserError: it is damaged, no preset, or of another version.
     """
-    try:
-        with np.load(path) as stored:
-            about = json.loads(stored[_ABOUT].tobytes())
-            version = about["version"]
-            arrays = {
-                name: _from_planes(stored[name]).astype(np.float32)
-                for name in stored.files
-                if name != _ABOUT
-            }
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"{path} is no whole preset: {error}; install the package again, "
-            "or make it with export.py --format=preset"
-        ) from error
+    with archives.reading(path, "preset", _ADVICE):
+        stored = archives.read_npz(path)
+        about = json.loads(stored.pop(_ABOUT).tobytes())
+        version = about["version"]
+        arrays = {
+            name: _from_planes(planes).astype(np.float32)
+            for name, planes in stored.items()
+        }
     if version != VERSION:
         raise UserError(
             f"{path} is a preset of version {version}, and this program reads "

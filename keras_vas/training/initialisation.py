@@ -12,7 +12,6 @@ from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.runs.run import best_path
 from keras_vas.training import fine_tuning
-from keras_vas.weights import class_prior
 
 
 def choose_vocabulary(beginning, path, sentences):
@@ -193,6 +192,9 @@ def _assign_pretrained(model, beginning, encoder):
 def _assign_class_prior(model, head, vocabulary):
     layers = [x for x in model.layers if isinstance(x, ClassPrior)]
     if layers:
+        # Brings TensorFlow in, which training on JAX does without.
+        from keras_vas.weights import class_prior
+
         count = class_prior.assign(
             layers[0],
             model.get_config()["spatial_backbone"],

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import own_loop
 import pytest
 
 from keras_vas.page.gate import VISITOR, Gate
@@ -57,7 +58,7 @@ def ask(gate, method, path, *, body=b"", cookie=TOKEN, query="", **headers):
         )
 
     gate._app = inner
-    asyncio.run(gate(scope, receive, send))
+    own_loop.run(gate(scope, receive, send))
     if seen:
         assert seen[0][1] == body
     return sent[0]["status"], seen and seen[0][0], dict(sent[0]["headers"])
@@ -248,5 +249,5 @@ def test_a_body_that_does_not_come_on_is_refused():
         ],
     }
     gate = make_gate(Limits(stall_seconds=0.05))
-    asyncio.run(gate(scope, receive, send))
+    own_loop.run(gate(scope, receive, send))
     assert sent[0]["status"] == 408

@@ -6,6 +6,7 @@ import sys
 import time
 import types
 
+import own_loop
 import pytest
 
 from keras_vas.errors import UserError
@@ -43,7 +44,7 @@ async def chunks(*parts):
 
 
 def receive(inbox, visitor, *parts):
-    return asyncio.run(inbox.receive(visitor, "a.mp4", chunks(*parts)))
+    return own_loop.run(inbox.receive(visitor, "a.mp4", chunks(*parts)))
 
 
 def test_only_the_sender_takes_an_upload(tmp_path):
@@ -115,7 +116,7 @@ def test_an_upload_that_must_make_room_ends(tmp_path):
             await first
         return ticket
 
-    ticket = asyncio.run(both())
+    ticket = own_loop.run(both())
     assert [x.name for x in inbox.folder.iterdir()] == [ticket]
 
 
@@ -128,7 +129,7 @@ def test_an_upload_that_does_not_come_on_ends(tmp_path, limit):
         await asyncio.Event().wait()
 
     with pytest.raises(TimeoutError):
-        asyncio.run(inbox.receive(ANN, "a.mp4", slow()))
+        own_loop.run(inbox.receive(ANN, "a.mp4", slow()))
     assert not list(inbox.folder.iterdir())
 
 
@@ -139,7 +140,7 @@ def test_a_broken_upload_leaves_nothing(tmp_path):
 
     inbox = Inbox(tmp_path / "inbox", LIMITS)
     with pytest.raises(ConnectionResetError):
-        asyncio.run(inbox.receive(ANN, "a.mp4", broken()))
+        own_loop.run(inbox.receive(ANN, "a.mp4", broken()))
     assert not list(inbox.folder.iterdir())
 
 

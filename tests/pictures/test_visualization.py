@@ -208,7 +208,7 @@ def test_overlay_video_of_odd_arguments_leaves_no_file(
 
 def test_overlay_video_without_any_encoder_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(video_writer, "CODECS", ())
-    with pytest.raises(UserError, match="no video encoder"):
+    with pytest.raises(UserError, match="has no encoder"):
         panels.write_overlay_video(tmp_path / "a.mp4", [frame()], [square()])
 
 

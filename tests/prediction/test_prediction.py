@@ -313,7 +313,7 @@ def test_what_is_no_model_is_a_user_error(run, tmp_path):
     for name, words in {
         "missing": "does not exist",
         "empty": "holds no model",
-        "text.keras": r"no \.keras file",
+        "text.keras": r"no whole \.keras file",
         "other": "something else.*its signatures: double",
         "broken": "no SavedModel that can be read",
         "half": "no whole run",

@@ -17,6 +17,7 @@ import tracemalloc
 import urllib.parse
 
 import numpy as np
+import own_loop
 import pytest
 import serving_model
 import serving_requests as requests
@@ -313,7 +314,7 @@ def test_a_client_that_does_not_take_its_answer_is_dropped(monkeypatch):
         "query_string": b"",
         "headers": [],
     }
-    asyncio.run(app(scope, receive, send))
+    own_loop.run(app(scope, receive, send))
     assert sent == ["http.response.start"]
     assert app._begun == 0
 

@@ -191,11 +191,11 @@ def serialize(frame):
     )
 
 
-def encode_jpeg(image):
+def encode_jpeg(image, quality=JPEG_QUALITY):
     """Encodes a uint8 RGB array (height, width, 3) as JPEG `bytes`."""
     options = [
         cv2.IMWRITE_JPEG_QUALITY,
-        JPEG_QUALITY,
+        quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
     ]
