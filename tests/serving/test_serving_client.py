@@ -72,7 +72,10 @@ class Script(threading.Thread):
 def answer(document, status=200):
     data = document if isinstance(document, bytes) else json.dumps(document)
     data = data if isinstance(data, bytes) else data.encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n\r\n"
+    head = (
+        f"HTTP/1.1 {status} X\r\nContent-Length: {len(data)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
     return head.encode() + data
 
 
