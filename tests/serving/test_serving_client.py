@@ -267,7 +267,8 @@ def test_a_client_keeps_its_connection():
     def three_answers(connection):
         for _ in range(3):
             connection.recv(1 << 20)
-            connection.sendall(answer(STATUS))
+            kept = answer(STATUS).replace(b"Connection: close\r\n", b"")
+            connection.sendall(kept)
 
     with Script(three_answers) as server:
         client = ServingClient(server.url)
