@@ -4,28 +4,15 @@ import copy as copying
 import json
 import pathlib
 import random
-import shutil
 
 import cv2
 import numpy as np
 import pytest
-from written_records import SIZE, write
+from written_records import SIZE
 
 from keras_vas import errors
 from keras_vas.data import records
 from keras_vas.data.records import example_proto, schema, tfrecord
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    write(folder)
-    return folder
-
-
-@pytest.fixture
-def copy(dataset, tmp_path):
-    return shutil.copytree(dataset, tmp_path / "copy")
 
 
 def problem(read):

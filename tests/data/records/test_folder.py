@@ -1,7 +1,6 @@
 """What a converter may remove, and what it refuses."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,19 +10,6 @@ from written_records import VIDEOS, contents, convert, write
 
 from keras_vas import errors, files
 from keras_vas.data import records
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    write(folder)
-    return folder
-
-
-@pytest.fixture
-def copy(dataset, tmp_path):
-    return shutil.copytree(dataset, tmp_path / "copy")
-
 
 MINE = [
     ".claude.json", ".notes.csv", ".mine.tfrecord", "excluded.csv",

@@ -1,7 +1,6 @@
 """Writing complete records again mends what is damaged, and nothing else."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,18 +10,6 @@ import pytest
 from written_records import contents, write
 
 from keras_vas.data.records import mending
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("records")
-    write(folder)
-    return folder
-
-
-@pytest.fixture
-def copy(dataset, tmp_path):
-    return shutil.copytree(dataset, tmp_path / "copy")
 
 
 def flip(path):
