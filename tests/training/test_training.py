@@ -245,7 +245,10 @@ def test_cstm_learns_eight_samples_by_heart(tmp_path):
     best = trainer.train()
     assert best["mean_iou"] > 0.9
 
-    (tmp_path / "config.json").write_text(json.dumps({"model": config}))
+    flags = {"frame_height": 64, "frame_width": 64}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"flags": flags, "model": config})
+    )
     vocabulary.save(tmp_path / "vocabulary.txt")
     loaded, words, _ = run_directory.load_run(tmp_path)
     assert words.words == vocabulary.words
