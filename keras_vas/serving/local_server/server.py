@@ -155,6 +155,8 @@ def serve(
             f"cannot listen at {address} port {port}: {error}; give another "
             "--port or --address"
         ) from error
+    # an answer in parts must not wait for the client's delayed ACK
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     server = uvicorn.Server(
         uvicorn.Config(
             _App(models, max_request_bytes, max_batch_size, timeout),
@@ -167,8 +169,7 @@ def serve(
     ending = threading.Event()
     answering = threading.Thread(target=server.run, args=([listener],))
     answering.start()
-    polling = threading.Thread(target=_poll, args=(models, ending), daemon=True)
-    polling.start()
+    threading.Thread(target=_poll, args=(models, ending), daemon=True).start()
     try:
         yield f"http://{address}:{listener.getsockname()[1]}"
     finally:
