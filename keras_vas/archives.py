@@ -131,7 +131,7 @@ def read_zip(path, names=None):
             raise ValueError("a member is packed in an unknown way")
         _check_size(sum(member.file_size for member in members), path)
         if names is None:
-            names = [member.filename for member in members]
+            names = dict.fromkeys(archive.namelist())
         return {name: archive.read(name) for name in names}
 
 

