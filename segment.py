@@ -76,7 +76,7 @@ def main(_):
     threshold = _THRESHOLD.value
     if threshold is None:
         threshold = predictor.threshold
-    for line in predictor.warnings(_QUERY.value):
+    for line in (predictor.about, *predictor.warnings(_QUERY.value)):
         print(line)
     stream = predictor.stream(
         video,

@@ -16,10 +16,14 @@ _CUT = {
 }
 
 
+FRAMES, VIDEO = "frames", "video"
+
+
 class Shown(NamedTuple):
     """What changes on the page; `None` leaves a part as it is."""
 
     status: Any = None
+    tabs: Any = None
     frame: Any = None
     slider: Any = None
     sentences: Any = None
@@ -65,7 +69,7 @@ class Handlers:
     @_reporting
     def take_upload(self, request: gr.Request, event: gr.EventData):
         """Decodes the file that was sent."""
-        sent = event._data or {}
+        sent = _sent(event)
         if "ticket" not in sent:
             raise UserError(str(sent.get("problem", "No file was sent."))[:200])
         with self._inbox.taken(_visitor(request), sent["ticket"]) as upload:
@@ -79,7 +83,7 @@ class Handlers:
     @_reporting
     def take_sample(self, request: gr.Request, event: gr.EventData):
         """Opens one of the samples, with its sentences."""
-        number = (event._data or {}).get("sample")
+        number = _sent(event).get("sample")
         if number not in range(len(self._samples)):
             raise UserError("There is no such sample.")
         sample = self._samples[int(number)]
@@ -87,6 +91,15 @@ class Handlers:
         with finding.work(visit):
             shown = self._opened(visit, sample.clip)
         return shown._replace(sentences="\n".join(sample.sentences))
+
+    def check(self, text):
+        """What the model will not understand of the sentences."""
+        try:
+            lines = finding.sentences(text, self._limits) if text else []
+            lines = self._predictor.warnings(lines)
+        except UserError as error:
+            lines = [str(error)]
+        return "".join(map(fragments.message, lines))
 
     def _opened(self, visit, clip):
         visit.show(clip)
@@ -102,9 +115,10 @@ class Handlers:
         number = 1 + (len(clip) // 2 if len(clip) > 1 else 0)
         return Shown(
             status=fragments.message(text + "."),
+            tabs=gr.update(selected=FRAMES),
             frame=fragments.frame(clip, number),
             slider=_slider(len(clip), number),
-            video="",
+            video=fragments.NO_VIDEO,
             download="",
             sentence=_choice([]),
             stage=_choice([]),
@@ -123,7 +137,12 @@ class Handlers:
         lines = finding.sentences(text, self._limits)
         with finding.work(visit):
             clip, before = visit.clip, visit.result
-            yield _updates(Shown(fragments.message("Looking …")))
+            yield _updates(
+                Shown(
+                    fragments.message("Looking …"),
+                    tabs=gr.update(selected=FRAMES),
+                )
+            )
             for done in finding.find(self._predictor, visit, lines, every):
                 last = done.last
                 picture = fragments.found_frame(
@@ -134,7 +153,13 @@ class Handlers:
                     done.masks,
                     last.scores,
                 )
-                yield _updates(Shown(fragments.progress(done), picture))
+                yield _updates(
+                    Shown(
+                        fragments.progress(done),
+                        frame=picture,
+                        slider=gr.update(value=last.number),
+                    )
+                )
             result = visit.result
             if visit.closed:
                 return
@@ -144,7 +169,8 @@ class Handlers:
             number = _within(number, len(clip))
             yield _updates(
                 Shown(
-                    status=self._found(result, lines),
+                    status=fragments.done(result),
+                    tabs=gr.update(selected=VIDEO),
                     frame=fragments.frame(clip, number, result),
                     slider=_slider(len(clip), number),
                     video=fragments.video(visit),
@@ -154,17 +180,6 @@ class Handlers:
                     words="",
                 )
             )
-
-    def _found(self, result, lines):
-        frames = len(result.found)
-        text = (
-            f"{frames} frames in {result.seconds:.1f} s "
-            f"({frames / result.seconds:.1f} frames/s)."
-        )
-        warnings = self._predictor.warnings(lines)
-        return fragments.message(text, "done") + "".join(
-            fragments.message(line) for line in warnings
-        )
 
     @_reporting
     def show_frame(self, number, request: gr.Request):
@@ -227,6 +242,10 @@ class Handlers:
 
     def _current(self, request):
         return self._visits.current(_visitor(request), request.session_hash)
+
+
+def _sent(event):
+    return event._data if isinstance(event._data, dict) else {}
 
 
 def _visitor(request):

@@ -73,7 +73,10 @@ def test_word_attention_is_brightest_where_a_word_fits_best():
 
 
 class Slow:
-    """A predictor that finds everything everywhere."""
+    """A predictor that finds everything everywhere, at probability 1."""
+
+    def __init__(self, threshold=0.5):
+        self.threshold = threshold
 
     def stream(self, video, queries, every):
         for frame in video:
@@ -102,6 +105,12 @@ def test_a_new_result_takes_the_place_of_the_old_one(visit):
     assert visit.result.found.queries == ("two",)
     names = {path.name for path in visit.folder.iterdir()}
     assert names == {visit.clip.folder.name, visit.result.id}
+
+
+@pytest.mark.parametrize(("threshold", "share"), [(0.9, 1), (1.0, 0)])
+def test_masks_are_above_the_threshold_of_the_model(visit, threshold, share):
+    list(finding.find(Slow(threshold), visit, ["one"], 1))
+    assert visit.result.found.masks.mean() == share
 
 
 @pytest.mark.parametrize("how", ["stopped", "closed"])
