@@ -56,6 +56,7 @@ setup(
         "notebook": ["nbclient>=0.10,<0.12", "ipykernel>=6.29,<8"],
         "benchmarks": ["matplotlib>=3.9,<4"],
         "test": [
+            "axe-playwright-python>=0.1.6,<0.2",
             "gradio>=6.31,<7",
             "ipykernel>=6.29,<8",
             "jax>=0.7,<0.11",

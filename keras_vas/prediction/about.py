@@ -70,10 +70,11 @@ def of_run(name, config, model, vocabulary):
     )
 
 
-def of_export(folder, vocabulary=None):
+def of_export(name, folder, vocabulary=None):
     """`About` a SavedModel.
 
     Args:
+        name: str, for one whose model card says none.
         folder: `pathlib.Path` with `saved_model.pb`.
         vocabulary: its `Vocabulary`, where it has one.
 
@@ -85,7 +86,7 @@ def of_export(folder, vocabulary=None):
         card = files.read_json(folder / CARD, advice)
     data = run_directory.trained_on(card.get("data", {}))
     return About(
-        str(card.get("name", folder.name)),
+        str(card.get("name", name)),
         str(card.get("architecture", "a SavedModel")),
         *_phrase(data),
         vocabulary and len(vocabulary.words),
@@ -96,10 +97,10 @@ def _phrase(data):
     """The phrase, and whether it is of real videos or pictures."""
     sets = []
     for part in data:
-        counts = part["splits"]["train"]
+        counts = [
+            f"{number:,} {'sentences' if what == 'queries' else what}"
+            for what, number in part["splits"]["train"].items()
+        ]
         drawn = "drawn shapes of " if part["dataset"] == _DRAWN else ""
-        sets.append(
-            f"{drawn}{part['dataset']} ({counts['videos']:,} videos, "
-            f"{counts['queries']:,} sentences)"
-        )
+        sets.append(f"{drawn}{part['dataset']} ({', '.join(counts)})")
     return " and ".join(sets), any(x["dataset"] != _DRAWN for x in data)

@@ -77,7 +77,7 @@ def load(path, which="best"):
         return _predictor(name, model, vocabulary, config, calibration, preset)
     for folder in [path, *reversed(files.version_folders(path))]:
         if (folder / "saved_model.pb").is_file():
-            return _exported(folder)
+            return _exported(name, folder)
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
         f"{path} {what}; name a run directory of train.py, a .keras file or "
@@ -85,14 +85,14 @@ def load(path, which="best"):
     )
 
 
-def _exported(folder):
+def _exported(name, folder):
     segmenter = SavedModelSegmenter(folder)
     words, vocabulary = folder / "assets/vocabulary.txt", None
     if words.is_file():
         vocabulary = vocabulary_lib.Vocabulary.load(words)
     return Predictor(
         segmenter,
-        about_lib.of_export(folder, vocabulary),
+        about_lib.of_export(name, folder, vocabulary),
         vocabulary=vocabulary,
     )
 

