@@ -34,19 +34,20 @@ class Shown(NamedTuple):
     words: Any = None
 
 
-def _updates(shown):
-    return [gr.skip() if part is None else part for part in shown]
-
-
 def _reporting(handler):
-    """Shows a `UserError` in the status line."""
+    """Shows what a handler returns or yields, and a `UserError` as status."""
+
+    def all_shown(*arguments):
+        try:
+            shown = handler(*arguments)
+            yield from [shown] if isinstance(shown, Shown) else shown
+        except UserError as error:
+            yield Shown(fragments.message(str(error), "problem"))
 
     @functools.wraps(handler)
-    def reported(self, *arguments):
-        try:
-            return _updates(handler(self, *arguments))
-        except UserError as error:
-            return _updates(Shown(fragments.message(str(error), "problem")))
+    def reported(*arguments):
+        for shown in all_shown(*arguments):
+            yield [gr.skip() if part is None else part for part in shown]
 
     return reported
 
@@ -125,26 +126,18 @@ class Handlers:
             words="",
         )
 
+    @_reporting
     def find(self, text, every, number, request: gr.Request):
         """Segments the clip, showing how far it is."""
-        try:
-            yield from self._find(text, every, number, request)
-        except UserError as error:
-            yield _updates(Shown(fragments.message(str(error), "problem")))
-
-    def _find(self, text, every, number, request):
         visit = self._current(request)
         lines = finding.sentences(text, self._limits)
         with finding.work(visit):
             clip, before = visit.clip, visit.result
-            yield _updates(
-                Shown(
-                    fragments.message("Looking …"),
-                    tabs=gr.update(selected=FRAMES),
-                )
+            yield Shown(
+                fragments.message("Looking …"), tabs=gr.update(selected=FRAMES)
             )
             for done in finding.find(self._predictor, visit, lines, every):
-                last = done.last
+                one = done.last
                 picture = fragments.found_frame(
                     clip,
                     last.number,
@@ -153,32 +146,28 @@ class Handlers:
                     done.masks,
                     last.scores,
                 )
-                yield _updates(
-                    Shown(
-                        fragments.progress(done),
-                        frame=picture,
-                        slider=gr.update(value=last.number),
-                    )
+                yield Shown(
+                    fragments.progress(done),
+                    frame=picture,
+                    slider=gr.update(value=one.number),
                 )
             result = visit.result
             if visit.closed:
                 return
             if result is before:
-                yield _updates(Shown(fragments.message("Stopped.")))
+                yield Shown(fragments.message("Stopped."))
                 return
             number = _within(number, len(clip))
-            yield _updates(
-                Shown(
-                    status=fragments.done(result),
-                    tabs=gr.update(selected=VIDEO),
-                    frame=fragments.frame(clip, number, result),
-                    slider=_slider(len(clip), number),
-                    video=fragments.video(visit),
-                    download=fragments.download(visit),
-                    sentence=_choice(lines, lines[0]),
-                    stage=_choice([]),
-                    words="",
-                )
+            yield Shown(
+                status=fragments.done(result),
+                tabs=gr.update(selected=VIDEO),
+                frame=fragments.frame(clip, number, result),
+                slider=_slider(len(clip), number),
+                video=fragments.video(visit),
+                download=fragments.download(visit),
+                sentence=_choice(lines, lines[0]),
+                stage=_choice([]),
+                words="",
             )
 
     @_reporting
