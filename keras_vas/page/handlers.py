@@ -140,11 +140,11 @@ class Handlers:
                 one = done.last
                 picture = fragments.found_frame(
                     clip,
-                    last.number,
-                    last.frame,
+                    one.number,
+                    one.frame,
                     lines,
                     done.masks,
-                    last.scores,
+                    one.scores,
                 )
                 yield Shown(
                     fragments.progress(done),
