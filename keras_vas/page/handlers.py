@@ -19,6 +19,9 @@ _CUT = {
 FRAMES, VIDEO = "frames", "video"
 
 
+_FAILED = "The page has failed at this; what it has printed says why."
+
+
 class Shown(NamedTuple):
     """What changes on the page; `None` leaves a part as it is."""
 
@@ -43,6 +46,9 @@ def _reporting(handler):
             yield from [shown] if isinstance(shown, Shown) else shown
         except UserError as error:
             yield Shown(fragments.message(str(error), "problem"))
+        except Exception:
+            yield Shown(fragments.message(_FAILED, "problem"))
+            raise
 
     @functools.wraps(handler)
     def reported(*arguments):

@@ -133,3 +133,17 @@ def test_another_clip_removes_the_files_of_the_last(visit, tmp_path):
     visit.show(other)
     visit.end()
     assert other.image(1).size  # samples belong to all
+
+
+def test_a_failure_is_told_and_not_hidden():
+    pytest.importorskip("gradio")
+    from keras_vas.page.handlers import _reporting
+
+    @_reporting
+    def handler():
+        raise RuntimeError("broken")
+
+    shown = handler()
+    assert 'role="alert">The page has failed' in next(shown)[0]
+    with pytest.raises(RuntimeError, match="broken"):
+        next(shown)
