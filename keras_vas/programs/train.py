@@ -233,7 +233,8 @@ def _describe(model, train_index, validation_index, replicas):
     print(
         f"{counted(train_index.num_samples, 'sample')} to train on, "
         f"{aside:,} to choose the best checkpoint; "
-        f"{model.count_params():,} parameters, {trained:,} of them trained, on {counted(replicas, 'device')}",
+        f"{model.count_params():,} parameters, {trained:,} of them trained, "
+        f"on {counted(replicas, 'device')}",
         flush=True,
     )
 
