@@ -34,7 +34,8 @@ def report_finished(run, plan):
     print(
         f"{run} holds a finished run: {counted(plan.epochs, 'epoch')}, "
         f"the best is epoch {best['epoch']} with mean IoU "
-        f"{best['mean_iou']:.3f}; next: python evaluate.py --workdir={run} --data=RECORDS --output=OUT"
+        f"{best['mean_iou']:.3f}; next: python evaluate.py --workdir={run} "
+        "--data=RECORDS --output=OUT"
     )
     return True
 
