@@ -74,7 +74,8 @@ def load(path, which="best"):
         return _predictor(model, vocabulary, config, calibration)
     for folder in [path, *reversed(files.version_folders(path))]:
         if (folder / "saved_model.pb").is_file():
-            return Predictor(SavedModelSegmenter(folder))
+            segmenter = SavedModelSegmenter(folder)
+            return Predictor(segmenter, threshold=segmenter.threshold)
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
         f"{path} {what}; name a run directory of train.py, a .keras file or "
@@ -101,7 +102,7 @@ class Predictor:
         model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel.
         threshold: what a probability must exceed to belong to a mask, unless
-            told: the calibrated number of a run, 0.5 of a SavedModel.
+            told: the calibrated number of a run, 0.5 without one.
     """
 
     def __init__(
