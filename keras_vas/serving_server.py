@@ -35,6 +35,8 @@ def main(_):
     from keras_vas.serving.local_server.models import Model
 
     models = [Model(path, values.versions, labels) for path in values.model]
+    if len({model.path.name for model in models}) < len(models):
+        raise UserError("--model: two folders have one name; rename one")
     server = uvicorn.Server(
         uvicorn.Config(
             command_line.build(App, models=models),

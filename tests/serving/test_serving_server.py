@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -161,7 +162,7 @@ def test_a_body_takes_a_few_times_its_length(exported, name, place):
 
 
 def test_paths_that_are_not_there_are_404_and_other_methods_405(url):
-    for path in ("/", "/etc/passwd", "/v2/health/ready", "/v1/models"):
+    for path in ("/", "/docs", "/etc/passwd", "/v2/health", "/v1/models"):
         assert ask(url, "GET", path)[0] == 404
     assert ask(url, "GET", f"/v1/models/red/versions/{'9' * 9999}")[0] == 404
     for method in ("DELETE", "BREW"):
@@ -457,13 +458,14 @@ def test_begun_requests_have_their_time_and_no_more(
 ):
     flags = (f"--model={exported}", f"--timeout={SECONDS}")
     with program(repository, *flags, grace=grace) as (process, url, _):
-        body = json.dumps(ENDLESS if not grace else SHORT).encode()
-        client = connect(url, head(len(body)) + body[:-1])
+        body = json.dumps(SHORT if grace else ENDLESS).encode()
+        sent = len(body) - 1 if grace else len(body)
+        client = connect(url, head(len(body)) + body[:sent])
         until(lambda: ask(url, "POST", PREDICT, SHORT)[0] == 200)
         process.send_signal(signal.SIGTERM)
         until(lambda: refuses(url))
         if grace:
-            client.sendall(body[-1:])
+            client.sendall(body[sent:])
             assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
         out, _ = process.communicate(timeout=SECONDS)
         client.close()
@@ -497,10 +499,19 @@ def test_a_port_that_is_taken_or_none_is_one_line(exported, url, repository):
             assert "give another --port" in err.splitlines()[-1]
 
 
-def test_a_flag_that_is_wrong_is_one_line(repository):
-    with program(repository, "--model=x", "--label=stable") as (process, *_):
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--label=stable"], "--label=stable: write it as stable:3"),
+        (["--model=missing"], "cannot load .*missing: no .*/1/saved_model"),
+        (["--versions=9"], "cannot load .*/red: no .*/1/saved_model"),
+        (["--model={0}"], "--model: two folders have one name; rename one"),
+    ],
+)
+def test_a_flag_that_is_wrong_is_one_line(exported, repository, flags, message):
+    words = [f"--model={exported}", *(x.format(exported) for x in flags)]
+    with program(repository, *words) as (process, *_):
         _, err = process.communicate(timeout=SECONDS)
         assert process.returncode == 1
-        assert err.splitlines()[-1] == (
-            "error: --label=stable: write it as stable:3"
-        )
+        assert re.fullmatch(f"error: {message}.*", err.splitlines()[-1])
+        assert "Traceback" not in err

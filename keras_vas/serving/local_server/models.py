@@ -88,11 +88,12 @@ class Model:
         self._failed = {}
         self.refresh()
         if not self.loaded:
-            why = "; ".join(self._failed.values())
-            raise UserError(
-                f"cannot load {self.path}: "
-                + (why or f"no {self.path}/1/saved_model.pb; see export.py")
+            nothing = (
+                f"no {self.path}/1/saved_model.pb, or another number than "
+                f"--versions={versions}; export.py writes such folders"
             )
+            why = "; ".join(self._failed.values()) or nothing
+            raise UserError(f"cannot load {self.path}: {why}")
 
     def refresh(self):
         """Loads what is wanted and new, then lets go what is not wanted.

@@ -34,7 +34,8 @@ class App(fastapi.FastAPI):
         timeout=120.0,
     ):
         errors = (HTTPException, ClientDisconnect, TimeoutError)
-        super().__init__(exception_handlers=dict.fromkeys(errors, _refuse))
+        refusals = dict.fromkeys(errors, _refuse)
+        super().__init__(openapi_url=None, exception_handlers=refusals)
         self._models = {model.path.name: model for model in models}
         self._longest, self._max_rows = max_request_bytes, max_batch_size
         self._timeout, self._held = timeout, 0
