@@ -5,7 +5,7 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install real demo ablations test test-fast fuzz lint format lock clean
+.PHONY: install real pictures demo ablations test test-fast fuzz lint format lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
@@ -50,6 +50,10 @@ real: install
 			--output=$(REAL)-drawn && \
 		echo "Look at $(REAL)-drawn/contact_sheet.png."; \
 	fi
+
+# The pictures of README and docs, made anew by the preset.
+pictures: install $(REAL_CLIP)
+	$(RUN) docs/pictures.py --clip=$(REAL_CLIP)
 
 $(REAL_CLIP):
 	@mkdir -p $(REAL)-clip

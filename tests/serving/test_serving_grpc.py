@@ -193,11 +193,9 @@ def test_the_program_asks_the_port(served, tmp_path, repository):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"{serving_model.ABOUT}; does not know: xx")
     written = json.loads((tmp_path / "out/masks.json").read_text())
-    assert [x["number"] for x in written["frames"]] == [1, 3]
-    for frame in written["frames"]:
-        assert frame["masks"][0]["score"] == pytest.approx(0.6)
-        mask = cv2.imread(
-            str(next(tmp_path.glob(f"out/masks/*/{frame['number']:05d}.png"))),
-            cv2.IMREAD_GRAYSCALE,
-        )
-        assert mask.min() == 255
+    assert [x["id"] for x in written["images"]] == [1, 3]
+    scores = [x["score"] for x in written["annotations"]]
+    assert scores == pytest.approx([0.6, 0.6])
+    for image in written["images"]:
+        (path,) = tmp_path.glob(f"out/masks/*/{image['file_name']}")
+        assert cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).min() == 255
