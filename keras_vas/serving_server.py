@@ -42,6 +42,7 @@ def main(_):
             command_line.build(App, models=models),
             lifespan="off",
             log_config=None,
+            log_level="warning",
             timeout_graceful_shutdown=_GRACE,
         )
     )
