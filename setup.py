@@ -61,6 +61,7 @@ setup(
             "gradio>=6.31,<7",
             "ipykernel>=6.29,<8",
             "jax>=0.7,<0.11",
+            "markdown-it-py>=3,<5",
             "matplotlib>=3.9,<4",
             "msgspec>=0.19,<1",
             "nbclient>=0.10,<0.12",

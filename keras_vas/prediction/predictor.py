@@ -94,6 +94,7 @@ def _exported(name, folder):
         segmenter,
         about_lib.of_export(name, folder, vocabulary),
         vocabulary=vocabulary,
+        threshold=segmenter.threshold,
     )
 
 
@@ -122,7 +123,7 @@ class Predictor:
         model: the `SegmentationModel`, `None` of a SavedModel.
         vocabulary: its `Vocabulary`, `None` of a SavedModel without one.
         threshold: what a probability must exceed to belong to a mask, unless
-            told: the calibrated number of a run, 0.5 of a SavedModel.
+            told: the calibrated number of a run, 0.5 without one.
     """
 
     def __init__(
