@@ -27,7 +27,7 @@ _GPU_DEVICES = ("/dev/nvidia0", "/dev/dxg")
 
 def install():
     """Makes the next import of tensorflow in this process quiet."""
-    level = os.environ.setdefault(_VARIABLE, "2")
+    level = os.environ.setdefault(_VARIABLE, "3")
     if level not in ("0", "1") and "tensorflow" not in sys.modules:
         sys.meta_path.insert(0, _QuietFinder())
 

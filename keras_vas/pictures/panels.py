@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_vas.files import atomic_path
 from keras_vas.pictures.captions import INK, PAPER, caption
-from keras_vas.pictures.overlay import PREDICTION, TRUTH, overlay
+from keras_vas.pictures.overlay import PREDICTION, TRUTH, draw
 from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile
 
 _GAP = 4
@@ -101,8 +101,8 @@ def _large(frame, truth, prediction, width):
     scaled = _resize(frame, size)
     images = [
         scaled,
-        overlay(scaled, _resize(truth, size), TRUTH, contour=1),
-        overlay(scaled, _resize(prediction, size), PREDICTION, contour=1),
+        draw(scaled, [_resize(truth, size)], [TRUTH]),
+        draw(scaled, [_resize(prediction, size)], [PREDICTION]),
     ]
     return [_centre(image, width, height) for image in images]
 
@@ -195,7 +195,9 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
 def _video_image(frame, mask, text):
     times = -(-SMALLEST_WIDTH // frame.shape[1])
     size = [times * n for n in frame.shape[1::-1]]
-    image = overlay(_resize(frame, size), _resize(np.asarray(mask), size))
+    image = draw(
+        _resize(frame, size), [_resize(np.asarray(mask), size)], [PREDICTION]
+    )
     if text is not None:
         strip = caption(
             text,

@@ -29,7 +29,7 @@ from pycocotools import mask as coco
 from keras_vas import files
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
-from keras_vas.pictures.overlay import colours, draw
+from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile, add_sound
 
 MADE_BY = "keras_vas segment"
@@ -73,7 +73,7 @@ class ResultFolder:
         self.has_sound = False
         self._video, self._queries = video, list(queries)
         self._slides = slides
-        self._palette = colours(len(self._queries))
+        self._palette = None
         self._folders = [
             f"{i:0{len(str(len(self._queries)))}d}_{_slug(text)}".rstrip("_")
             for i, text in enumerate(self._queries, 1)
@@ -99,7 +99,6 @@ class ResultFolder:
                 self._fps,
                 named=self.directory / "overlay.mp4",
             )
-            self._sheet = ContactSheet(self._queries, self._palette)
             self._json = stack.enter_context(
                 open(self._new / "masks.json", "w", encoding="utf-8")
             )
@@ -155,24 +154,14 @@ class ResultFolder:
     def _shown(self, image, masks):
         """The drawn frame, at the overlay's size."""
         height, width = VideoFile.size_for(*image.shape[:2])
-        size = width, height
-        if size == image.shape[1::-1]:
-            return draw(image, masks, self._palette)
-        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-        masks = [
-            cv2.resize(
-                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-            )
-            > 0
-            for x in masks
-        ]
-        image = cv2.resize(image, size, interpolation=way)
-        image = draw(image, masks, self._palette)
+        image = draw(image, masks, self._palette, (height, width))
         right = max(0, SMALLEST_WIDTH - width)
         return cv2.copyMakeBorder(image, 0, 0, 0, right, cv2.BORDER_CONSTANT)
 
     def _begin(self, image):
         height, width = image.shape[:2]
+        self._palette = palette_for(image, len(self._queries))
+        self._sheet = ContactSheet(self._queries, self._palette)
         _, shown_width = VideoFile.size_for(height, width)
         self._strip = legend(
             self._queries, self._palette, max(shown_width, SMALLEST_WIDTH)

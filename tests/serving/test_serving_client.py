@@ -21,6 +21,7 @@ from keras_vas.serving.client import client as rest_client
 from keras_vas.serving.client.client import ServingClient, ServingError
 from keras_vas.serving.local_server.models import find_models
 from keras_vas.serving.local_server.server import serve
+from keras_vas.video.reader import open_video
 
 STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
 
@@ -413,8 +414,9 @@ def test_the_program_writes_a_result_folder_without_tensorflow(
     assert {path.name for path in output.iterdir()} == set(result_folder.PARTS)
     written = json.loads((output / "masks.json").read_text())
     assert [query["text"] for query in written["queries"]] == queries
+    first = next(iter(open_video(video))).image
     assert [tuple(query["colour"]) for query in written["queries"]] == (
-        overlay.colours(2)
+        overlay.palette_for(first, 2)
     )
     assert written["complete"]
     assert [frame["number"] for frame in written["frames"]] == [1, 6, 11]
