@@ -7,7 +7,10 @@ result.save("out")
 """
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,7 +25,7 @@ from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import run as run_directory
-from keras_vas.video.reader import open_video
+from keras_vas.video.reader import Source, open_video
 
 _LARGEST_RESULT = 2**31
 _HELD_FRAMES = 2**28
@@ -49,7 +52,9 @@ class FrameResult:
     scores: np.ndarray
 
 
-def load(path, which="best"):
+def load(
+    path: str | os.PathLike, which: Literal["best", "last"] = "best"
+) -> "Predictor":
     """Loads a trained model.
 
     Args:
@@ -121,13 +126,13 @@ class Predictor:
 
     def segment(
         self,
-        video,
-        queries,
+        video: Source,
+        queries: str | Sequence[str],
         *,
-        threshold=None,
-        keep_probabilities=False,
-        **options,
-    ):
+        threshold: float | None = None,
+        keep_probabilities: bool = False,
+        **options: Any,
+    ) -> Segmentation:
         """Segments a video; the whole result is kept, in compact form.
 
         Args:
@@ -159,7 +164,9 @@ class Predictor:
             result.add(found)
         return result
 
-    def stream(self, video, queries, **options):
+    def stream(
+        self, video: Source, queries: str | Sequence[str], **options: Any
+    ) -> Iterator[FrameResult]:
         """Segments a video frame by frame, in memory that does not grow.
 
         Args:
@@ -194,7 +201,9 @@ class Predictor:
             found = _smoothed(found, options.smoothing)
         return self._enlarged(found)
 
-    def attention(self, video, query, number=1):
+    def attention(
+        self, video: Source, query: str, number: int = 1
+    ) -> dict[tuple[str, int], np.ndarray]:
         """Which places each word of a sentence attends to (figure 5).
 
         Args:
@@ -230,7 +239,7 @@ class Predictor:
             f"{window.frame.number}"
         )
 
-    def words(self, query):
+    def words(self, query: str) -> list[str]:
         """The words that are read of a sentence, a list of str."""
         return sentence_words(query)
 

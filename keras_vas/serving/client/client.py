@@ -15,6 +15,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -52,7 +54,13 @@ class ServingClient:
     """
 
     def __init__(
-        self, url, model="cstm", timeout=60.0, retries=3, *, version=None
+        self,
+        url: str,
+        model: str = "cstm",
+        timeout: float = 60.0,
+        retries: int = 3,
+        *,
+        version: int | None = None,
     ):
         if not re.fullmatch(r"[^\s/:?#%]+", model):
             raise UserError(f"{model!r} is no name of a model: write cstm")
@@ -65,7 +73,7 @@ class ServingClient:
         self._server = Server(url, timeout, retries)
         self._url = f"{self._server.url}/v1/models/{model}{part}"
 
-    def status(self):
+    def status(self) -> dict[int, str]:
         """Returns the states of the versions.
 
         Returns:
@@ -83,7 +91,7 @@ class ServingClient:
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("no status of a model") from error
 
-    def metadata(self):
+    def metadata(self) -> dict[str, dict[str, dict[str, tuple]]]:
         """Returns the signatures of the model.
 
         Returns:
@@ -105,7 +113,12 @@ class ServingClient:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._nonsense("no metadata of a model") from error
 
-    def segment(self, frames, queries, signature=None):
+    def segment(
+        self,
+        frames: np.ndarray | Sequence[bytes],
+        queries: str | Sequence[str],
+        signature: Literal["segment_jpeg", "segment_many"] | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Segments the target frame of one clip, once for each query.
 
         Args:
