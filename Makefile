@@ -112,13 +112,16 @@ format: install
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
-# The pages as a site: open site/index.html. A broken link is an error.
+# The pages as a site, site/index.html. A broken link is an error.
+PAGES = build/site_pages
 docs: install
-	$(RUN) -m mkdocs build --quiet --strict
+	$(RUN) docs/site_pages.py $(PAGES)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict \
+		--config-file $(PAGES)/site.yml
 
 # A wheel and a source distribution, whose tests run where it is unpacked.
 dist: install
-	rm -rf build
+	rm -rf build/lib
 	$(RUN) -c "from setuptools import build_meta as b; \
 		b.build_sdist('dist'); b.build_wheel('dist')"
 
