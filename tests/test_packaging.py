@@ -135,6 +135,14 @@ def test_every_requirement_is_locked(metadata, repository):
             assert wanted.specifier.contains(locked[name]), text
 
 
+def test_versions_agree(metadata, repository):
+    citation = (repository / "CITATION.cff").read_text()
+    assert f"version: {metadata['Version']}\n" in citation
+    hooks = (repository / ".pre-commit-config.yaml").read_text()
+    (ruff,) = (x for x in metadata.get_all("Requires-Dist") if "ruff" in x)
+    assert f"rev: v{ruff.partition(';')[0].split('==')[1].strip()} " in hooks
+
+
 def test_the_command_is_a_function(information):
     parser = configparser.ConfigParser()
     parser.read(information / "entry_points.txt")
