@@ -152,8 +152,7 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
     """Writes a video of the frames with their masks and captions.
 
     Small videos are enlarged by a whole number, to 320 pixels of width or
-    more. VP9 where OpenCV can write it (plays in browsers), else H.264, else
-    MPEG-4 part 2, which browsers do not play.
+    more.
 
     Args:
         path: final path, ending in .mp4.
@@ -162,13 +161,10 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
         captions: one string for all frames, or one a frame, or `None`.
         fps: frames per second.
 
-    Returns:
-        The codec written, as a four-character code.
-
     Raises:
         ValueError: there is no frame, or frames, masks and captions differ in
             number or size.
-        UserError: no codec works, or the disk is full.
+        UserError: it cannot be written, such as where the disk is full.
     """
     pairs = zip(frames, masks, strict=True)
     if captions is None or isinstance(captions, str):
@@ -189,7 +185,6 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
                 )
             video.add(image, number / fps)
         video.close()
-    return video.codec
 
 
 def _video_image(frame, mask, text):
