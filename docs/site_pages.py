@@ -7,11 +7,11 @@ links to is copied with it, so that a link holds there if it holds here. Pages
 of the API are made of docstrings.
 """
 
+import argparse
 import json
 import pathlib
 import re
 import shutil
-import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 LAYERS = sorted(path.stem for path in ROOT.glob("keras_vas/layers/[!_]*.py"))
@@ -81,4 +81,9 @@ def _linked(pages):
 
 
 if __name__ == "__main__":
-    lay_out(pathlib.Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", type=pathlib.Path, help="Is made anew.")
+    lay_out(parser.parse_args().folder)

@@ -18,7 +18,7 @@ def programs(repository):
     """Every program: files at the top and in folders, modules for -m."""
     for name in project_files.matching(repository, "*.py"):
         folder = name.split("/")[0]
-        if folder in ("docs", "tests", "setup.py", "serving") or not re.search(
+        if folder in ("tests", "setup.py", "serving") or not re.search(
             r'^if __name__ == "__main__":', (repository / name).read_text(),
             re.MULTILINE,
         ):  # fmt: skip
