@@ -178,3 +178,20 @@ def test_the_installed_command_converts_and_finds_flagfiles(
     (line,) = begun.stderr.splitlines()
     assert "there is no folder none" in line
     assert not pathlib.Path(tmp_path, "run").exists()
+
+
+def test_a_command_says_which_extra_it_needs(repository):
+    program = (
+        "import sys; sys.modules['uvicorn'] = None; "
+        "from keras_vas.programs import console; console.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "serve", "--help"],
+        env={**os.environ, "PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: keras-vas serve needs uvicorn; install")
+    assert "keras_vas[serving]" in line
