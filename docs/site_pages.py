@@ -19,7 +19,7 @@ API = {
     "Using a model": (
         "keras_vas.load",
         "keras_vas.prediction.predictor.Predictor",
-        "keras_vas.prediction.predictor.FrameResult",
+        "keras_vas.prediction.result.FrameResult",
         "keras_vas.prediction.result.Segmentation",
         "keras_vas.prediction.options.Options",
         "keras_vas.video.reader.open_video",
@@ -29,6 +29,7 @@ API = {
     "Losses and metrics": ("keras_vas.losses", "keras_vas.metrics"),
     "Serving client": (
         "keras_vas.serving.client.client.ServingClient",
+        "keras_vas.serving.client.client.Description",
         "keras_vas.serving.client.client.ServingError",
     ),
 }

@@ -1,5 +1,6 @@
 """What was found in a video, kept in compact form."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 
@@ -11,6 +12,27 @@ from keras_vas.metrics import THRESHOLD
 from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.prediction.result_folder import ResultFolder
 from keras_vas.video.reader import Video
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What is found in one frame.
+
+    Attributes:
+        number: of the frame, counted from 1.
+        time_seconds: since the first frame.
+        frame: uint8 RGB `(height, width, 3)`.
+        probabilities: float32 `(queries, height, width)`, 0..1, at the
+            video's own size.
+        scores: float32 `(queries,)`, 0..1, how sure the model is that the
+            actor is there at all.
+    """
+
+    number: int
+    time_seconds: float
+    frame: np.ndarray
+    probabilities: np.ndarray
+    scores: np.ndarray
 
 
 class Segmentation:
@@ -45,8 +67,8 @@ class Segmentation:
         self._scores, self._run_lengths = [], []
         self._probabilities = [] if keep_probabilities else None
 
-    def add(self, found):
-        """Adds a `prediction.FrameResult`."""
+    def add(self, found: FrameResult) -> None:
+        """Adds what was found in the next frame."""
         self.numbers.append(found.number)
         self.times.append(found.time_seconds)
         self._scores.append(found.scores)
