@@ -185,27 +185,6 @@ def card(
     }
 
 
-def about(content):
-    """One line about the model.
-
-    Args:
-        content: dict that `card` returned.
-
-    Returns:
-        str, such as "cstm: trained on moving_actors; 64 words".
-    """
-    data = content["data"]
-    sets = [part["dataset"] for part in data.get("parts", [data])]
-    trained = content.get("preset", {}).get("data") or ", ".join(
-        filter(None, sets)
-    )
-    words = content["inputs"]["words_known"]
-    return (
-        f"{content['name']}: trained on {trained or 'unknown data'}; "
-        f"{words:,} words"
-    )
-
-
 def _data_set(manifest):
     return {
         "dataset": manifest.get("dataset"),

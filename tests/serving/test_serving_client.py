@@ -144,7 +144,9 @@ def test_unknown_words_and_the_threshold_are_told(url, old_url):
     found = client.describe(["the quick dog", "a fox", "quick man"])
     assert found.unknown_words == ("quick", "fox")
     assert found.threshold == pytest.approx(serving_model.THRESHOLD)
-    assert str(found) == f"{serving_model.ABOUT}; does not know: quick, fox"
+    assert str(found) == (
+        f"{serving_model.ABOUT} It does not know: quick, fox."
+    )
     assert str(client.describe("a dog")) == serving_model.ABOUT
     assert len(client.describe(["x"] * 300).unknown_words) == 1
     old = ServingClient(old_url, "red").describe("a fox")
@@ -493,7 +495,7 @@ def test_the_program_writes_a_result_folder_without_tensorflow(
     assert result.returncode == 0, result.stderr
     line = result.stdout.splitlines()[0]
     assert line == (
-        f"{serving_model.ABOUT}; does not know: {', '.join(queries)}"
+        f"{serving_model.ABOUT} It does not know: {', '.join(queries)}."
     )
     assert {path.name for path in output.iterdir()} == set(result_folder.PARTS)
     written = json.loads((output / "masks.json").read_text())

@@ -191,7 +191,7 @@ def test_the_program_asks_the_port(served, tmp_path, repository):
         timeout=10 * SECONDS,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith(f"{serving_model.ABOUT}; does not know: xx")
+    assert done.stdout.startswith(f"{serving_model.ABOUT} It does not know: xx")
     written = json.loads((tmp_path / "out/masks.json").read_text())
     assert [x["id"] for x in written["images"]] == [1, 3]
     scores = [x["score"] for x in written["annotations"]]

@@ -63,7 +63,7 @@ class Description:
         about = self.about or "the export does not say which words it knows"
         if not self.unknown_words:
             return about
-        return f"{about}; does not know: {', '.join(self.unknown_words)}"
+        return f"{about} It does not know: {', '.join(self.unknown_words)}."
 
 
 class ServingClient:
