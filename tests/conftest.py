@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 SLOW = frozenset(
     {
         "test_ablations", "test_app", "test_backbones", "test_distribution",
+        "test_documented_commands", "test_packaging", "test_site",
         "test_evaluate", "test_evaluation", "test_export", "test_models",
         "test_name_lesson", "test_notebook", "test_optimization", "test_page",
         "test_prediction", "test_pretrain_backbone", "test_registry",

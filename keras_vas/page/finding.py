@@ -24,7 +24,7 @@ class Progress:
         done: frames.
         total: frames.
         seconds: since the first frame was done.
-        last: `predictor.FrameResult`.
+        last: `result.FrameResult`.
         masks: of the last frame, bool `(sentences, height, width)`.
     """
 

@@ -6,8 +6,10 @@ result.masks, result.scores, result.times
 result.save("out")
 """
 
-import dataclasses
+import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,39 +20,20 @@ from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import about as about_lib
 from keras_vas.prediction import keras_file, windows
 from keras_vas.prediction.options import Options
-from keras_vas.prediction.result import Segmentation
+from keras_vas.prediction.result import FrameResult, Segmentation
 from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import run as run_directory
-from keras_vas.video.reader import open_video
+from keras_vas.video.reader import Source, open_video
 
 _LARGEST_RESULT = 2**31
 _HELD_FRAMES = 2**28
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What is found in one frame.
-
-    Attributes:
-        number: of the frame, counted from 1.
-        time_seconds: since the first frame.
-        frame: uint8 RGB `(height, width, 3)`.
-        probabilities: float32 `(queries, height, width)`, 0..1, at the
-            video's own size.
-        scores: float32 `(queries,)`, 0..1, how sure the model is that the
-            actor is there at all.
-    """
-
-    number: int
-    time_seconds: float
-    frame: np.ndarray
-    probabilities: np.ndarray
-    scores: np.ndarray
-
-
-def load(path, which="best"):
+def load(
+    path: str | os.PathLike, which: Literal["best", "last"] = "best"
+) -> "Predictor":
     """Loads a trained model.
 
     Args:
@@ -141,7 +124,7 @@ class Predictor:
         self._segmenter = segmenter
         self._attending = None
 
-    def unknown_words(self, queries):
+    def unknown_words(self, queries: str | Sequence[str]) -> list[str]:
         """The words of sentences that the model does not know.
 
         Args:
@@ -155,7 +138,7 @@ class Predictor:
         queries = [queries] if isinstance(queries, str) else list(queries)
         return vocabulary_lib.unknown_words(queries, self.vocabulary)
 
-    def warnings(self, queries):
+    def warnings(self, queries: Sequence[str]) -> list[str]:
         """What will not be understood of sentences.
 
         Args:
@@ -182,13 +165,13 @@ class Predictor:
 
     def segment(
         self,
-        video,
-        queries,
+        video: Source,
+        queries: str | Sequence[str],
         *,
-        threshold=None,
-        keep_probabilities=False,
-        **options,
-    ):
+        threshold: float | None = None,
+        keep_probabilities: bool = False,
+        **options: Any,
+    ) -> Segmentation:
         """Segments a video; the whole result is kept, in compact form.
 
         Args:
@@ -220,7 +203,9 @@ class Predictor:
             result.add(found)
         return result
 
-    def stream(self, video, queries, **options):
+    def stream(
+        self, video: Source, queries: str | Sequence[str], **options: Any
+    ) -> Iterator[FrameResult]:
         """Segments a video frame by frame, in memory that does not grow.
 
         Args:
@@ -255,7 +240,9 @@ class Predictor:
             found = _smoothed(found, options.smoothing)
         return self._enlarged(found)
 
-    def attention(self, video, query, number=1):
+    def attention(
+        self, video: Source, query: str, number: int = 1
+    ) -> dict[tuple[str, int], np.ndarray]:
         """Which places each word of a sentence attends to (figure 5).
 
         Args:
@@ -291,7 +278,7 @@ class Predictor:
             f"{window.frame.number}"
         )
 
-    def words(self, query):
+    def words(self, query: str) -> list[str]:
         """The words that are read of a sentence, a list of str."""
         return sentence_words(query)
 

@@ -2,10 +2,13 @@
 
 import base64
 import contextlib
+import importlib.util
 import io
 import itertools
 import json
+import os
 import re
+import types
 
 import cv2
 import keras
@@ -15,6 +18,7 @@ import numpy as np
 import patience
 import pytest
 import tensorflow as tf
+from IPython.core.inputtransformer2 import TransformerManager
 
 from keras_vas.data import transforms
 from keras_vas.data.moving_actors import drawing
@@ -315,3 +319,22 @@ def test_without_a_run_it_says_what_to_do(path, tmp_path, monkeypatch):
     (cell,) = (cell for cell in notebook.cells if cell.id == "settings")
     with pytest.raises(FileNotFoundError, match="run `make demo` first"):
         exec(cell.source, {})
+
+
+def test_where_the_package_is_missing_its_path_is_asked_for(path, monkeypatch):
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if cell.id == "install")
+    code = TransformerManager().transform_cell(cell.source)
+    monkeypatch.setenv("KERAS_VAS_RUN", "")  # put back when the test ends
+    monkeypatch.delenv("KERAS_VAS_RUN")
+    exec(code, {})
+    assert "KERAS_VAS_RUN" not in os.environ
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match="set PACKAGE"):
+        exec(code, {})
+    asked = []
+    shell = types.SimpleNamespace(run_line_magic=lambda *x: asked.append(x))
+    code = code.replace("PACKAGE = None", 'PACKAGE = "/content/x.whl"')
+    exec(code, {"get_ipython": lambda: shell})
+    assert asked == [("pip", "install --quiet {PACKAGE}")]
+    assert os.path.isfile(os.environ["KERAS_VAS_RUN"] + "/config.json")

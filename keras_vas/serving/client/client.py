@@ -13,6 +13,7 @@ It needs NumPy, OpenCV and urllib3, and neither TensorFlow nor Keras.
 
 import dataclasses
 import re
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -55,7 +56,7 @@ class Description:
 
     about: str = ""
     threshold: float = THRESHOLD
-    unknown_words: tuple = ()
+    unknown_words: tuple[str, ...] = ()
 
     def __str__(self):
         """One line."""
@@ -86,13 +87,13 @@ class ServingClient:
 
     def __init__(
         self,
-        url="http://127.0.0.1:8501",
-        model="cstm",
-        timeout=60.0,
-        retries=3,
+        url: str = "http://127.0.0.1:8501",
+        model: str = "cstm",
+        timeout: float = 60.0,
+        retries: int = 3,
         grpc: str | None = None,
         *,
-        version=None,
+        version: int | None = None,
     ):
         if not re.fullmatch(r"[^\s/:?#%]+", model):
             raise UserError(f"{model!r} is no name of a model: write cstm")
@@ -107,7 +108,7 @@ class ServingClient:
         self._model = kind(address, model, version, timeout, retries)
         self._signatures = None
 
-    def status(self):
+    def status(self) -> dict[int, str]:
         """Returns the states of the versions.
 
         Returns:
@@ -125,7 +126,7 @@ class ServingClient:
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("no status of a model") from error
 
-    def metadata(self):
+    def metadata(self) -> dict[str, dict[str, dict[str, tuple]]]:
         """Returns the signatures of the model.
 
         Returns:
@@ -147,7 +148,7 @@ class ServingClient:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._nonsense("no metadata of a model") from error
 
-    def describe(self, queries):
+    def describe(self, queries: str | Sequence[str]) -> Description:
         """Asks what the model is, and what it does not know of sentences.
 
         Args:
@@ -182,7 +183,12 @@ class ServingClient:
                 raise self._nonsense("no description") from error
         return Description(about, threshold, tuple(dict.fromkeys(unknown)))
 
-    def segment(self, frames, queries, signature=None):
+    def segment(
+        self,
+        frames: np.ndarray | Sequence[bytes],
+        queries: str | Sequence[str],
+        signature: str | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Segments the target frame of one clip, once for each query.
 
         Args:

@@ -21,7 +21,9 @@ class ServingError(UserError):
         reason: the server's own words, "" if there were none.
     """
 
-    def __init__(self, message, status=None, reason=""):
+    def __init__(
+        self, message: str, status: int | None = None, reason: str = ""
+    ):
         super().__init__(message)
         self.status = status
         self.reason = reason
