@@ -35,7 +35,6 @@ setup(
         "platformdirs>=4.2,<5",
         "protobuf>=6.31,<8",
         "pycocotools>=2.0.8",
-        "scipy>=1.13",
         "setuptools<82",  # tensorflow-hub imports pkg_resources
         "tensorboard>=2.21,<2.22",
         "tensorflow>=2.21,<2.22",
@@ -65,6 +64,7 @@ setup(
             "playwright>=1.60,<2",
             "pytest>=8",
             "pytest-xdist>=3.6,<4",
+            "scipy>=1.13",
             "tensorflow-serving-api>=2.21,<2.22",
         ],
         "lint": ["ruff==0.17.6"],
