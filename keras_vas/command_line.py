@@ -207,7 +207,9 @@ def _operating_system_error(error):
 
 
 def _one_line(error):
-    return " ".join(str(error).split())
+    """Its text without line breaks, and without what a terminal obeys."""
+    text = " ".join(str(error).split())
+    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
 
 
 def _fail(message):

@@ -141,7 +141,7 @@ def remove_leftovers(folder):
 
 
 @contextlib.contextmanager
-def lock(folder):
+def lock(folder, named=None):
     """Keeps other processes from writing in a folder.
 
     It ends with the process, however that ends. The file that is locked is
@@ -149,6 +149,7 @@ def lock(folder):
 
     Args:
         folder: made if it is missing.
+        named: what messages call it; by default its path.
 
     Raises:
         UserError: another process holds the lock.
@@ -161,8 +162,8 @@ def lock(folder):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(
-                    f"another process is writing to {folder}; wait until it "
-                    "is done, or name another folder"
+                    f"another process is writing to {named or folder}; wait "
+                    "until it is done, or name another folder"
                 ) from error
             # Its holder may have removed the file since it was opened.
             if not _is_at(path, file):

@@ -1,6 +1,5 @@
 """Writing a video frame by frame, and giving it the sound of another."""
 
-import contextlib
 import pathlib
 import shutil
 import subprocess
@@ -9,7 +8,7 @@ import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.video.capture import FFMPEG_OPTIONS, check_name
+from keras_vas.video.capture import FFMPEG_OPTIONS, check_name, silence
 
 # VP9 plays in browsers, H.264 too, MPEG-4 part 2 does not.
 CODECS = ("vp09", "avc1", "mp4v")
@@ -95,7 +94,7 @@ class VideoFile:
             return
         self._writer.release()
         self._writer = None
-        with _silence():
+        with silence():
             written = cv2.VideoCapture(str(self.path))
             found = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
             written.release()
@@ -111,7 +110,7 @@ class VideoFile:
         self._written += 1
 
     def _open(self, shape):
-        with _silence():
+        with silence():
             for codec in CODECS:
                 writer = cv2.VideoWriter(
                     str(self.path),
@@ -164,13 +163,3 @@ def add_sound(path, source):
             return True
     mixed.unlink(missing_ok=True)
     return False
-
-
-@contextlib.contextmanager
-def _silence():
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    try:
-        yield
-    finally:
-        cv2.utils.logging.setLogLevel(level)
