@@ -58,7 +58,7 @@ def test_joined_indices_keep_every_record(folders):
 def test_the_same_record_twice_is_the_users_error(folders):
     with pytest.raises(
         UserError,
-        match="few.* and .*few.* have the same record moving_actors/few-",
+        match=r"few.* and .*few.* have the same record",
     ):
         _joined([folders[1], folders[0], folders[1]])
 
