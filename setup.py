@@ -22,6 +22,7 @@ setup(
     python_requires=">=3.11,<3.14",
     install_requires=[
         "absl-py>=2.1",
+        "av>=16,<19",
         "docstring-parser>=0.16,<1",
         "google-crc32c>=1.5,<2",
         "h5py>=3.11",

@@ -8,8 +8,12 @@ trained model that segments videos.
 
 import importlib
 
+from keras_vas import quiet_tensorflow
+
 __version__ = "0.2.0"
 __all__ = ["CSTM", "layers", "load"]
+
+quiet_tensorflow.install()
 
 
 def __getattr__(name):

@@ -1,4 +1,4 @@
-"""Asks TensorFlow Serving, or the local server, about a video.
+r"""Asks TensorFlow Serving, or the local server, about a video.
 
     python -m keras_vas.serving_client --url=http://127.0.0.1:8501 \
         --video=in.mp4 --query="the dog running on the left" --output=out

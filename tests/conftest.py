@@ -15,7 +15,7 @@ SLOW = frozenset(
         "test_evaluate", "test_evaluation", "test_export", "test_models",
         "test_name_lesson", "test_notebook", "test_optimization", "test_page",
         "test_prediction", "test_pretrain_backbone", "test_registry",
-        "test_segment", "test_sentence_split", "test_serving_client",
+        "test_segment", "test_sentence_split", "test_show_moving_actors", "test_serving_client",
         "test_serving_contract", "test_serving_server", "test_train",
         "test_train_jax", "test_training", "test_weights_proofs",
     }

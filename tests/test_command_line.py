@@ -10,12 +10,14 @@ import pytest
 from absl import flags
 
 from keras_vas import command_line
+from keras_vas.command_line import signature_flags
 from keras_vas.errors import UserError
 
 PROGRAM = """
 import ast
 import dataclasses
 from keras_vas import command_line
+from keras_vas.command_line import signature_flags
 
 @dataclasses.dataclass
 class Walk:
@@ -66,7 +68,7 @@ class Settings:
 @pytest.fixture
 def values(monkeypatch):
     own = flags.FlagValues()
-    monkeypatch.setattr(command_line.flags, "FLAGS", own)
+    monkeypatch.setattr(signature_flags.flags, "FLAGS", own)
     defined = []
     for name in ("string", "boolean", "integer", "float", "enum"):
         define = getattr(flags, f"DEFINE_{name}")
@@ -75,10 +77,10 @@ def values(monkeypatch):
             defined.append(arguments[0])
             return define(*arguments, flag_values=own, **keywords)
 
-        monkeypatch.setattr(command_line.flags, f"DEFINE_{name}", here)
+        monkeypatch.setattr(signature_flags.flags, f"DEFINE_{name}", here)
     plain = flags.DEFINE
     monkeypatch.setattr(
-        command_line.flags,
+        signature_flags.flags,
         "DEFINE",
         lambda *a, **k: plain(*a, flag_values=own, **k),
     )
@@ -123,7 +125,7 @@ def test_a_refused_value_is_the_users():
         (["--steps=2", "--ways=n,s"], "Walk(steps=2, ways=('n', 's'))"),
         (["--steps=-1"], "error: --steps=-1 must be 0 or more"),
         (["--steps=many"], "error: flag --steps=many: "),
-        ([], "error: flag --steps=None: Flag --steps must have a value"),
+        ([], "error: --steps is needed (see -c --help)"),
         (["--stops=1"], "error: Unknown command line flag 'stops'"),
         (["--steps=1", "up"], "error: up is not a flag: write every flag as"),
     ],

@@ -13,7 +13,7 @@ import numpy as np
 from keras_vas.data.records import schema
 from keras_vas.page import gate
 from keras_vas.page.finding import OVERLAY, ZIP
-from keras_vas.pictures.overlay import colours, draw
+from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.video.writer import VideoFile
 
 _MAP_WIDTH = 240
@@ -81,13 +81,13 @@ def found_frame(clip, number, image, sentences, masks, scores):
     Returns:
         HTML.
     """
-    palette = colours(len(sentences))
-    width = VideoFile.width_for(image.shape[1])
+    palette = palette_for(clip.image(1), len(sentences))
+    size = VideoFile.size_for(*image.shape[:2])
     where = (
         f"frame {number} of {len(clip)} · {clip.times[number - 1]:.2f} s · "
         f"{clip.name}"
     )
-    picture = _picture(draw(image, masks, palette, width), where)
+    picture = _picture(draw(image, masks, palette, size), where)
     rows = []
     for text, colour, mask, score in zip(
         sentences, palette, masks, scores, strict=True

@@ -88,7 +88,7 @@ def _wrap(text, width, size, lines):
 
 @functools.cache
 def _font():
-    return cv2.FontFace("sans")
+    return cv2.FontFace("uni")
 
 
 def _text_width(text, size):

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_vas.files import atomic_path
 from keras_vas.pictures.captions import INK, PAPER, caption
-from keras_vas.pictures.overlay import PREDICTION, TRUTH, overlay
+from keras_vas.pictures.overlay import PREDICTION, TRUTH, draw
 from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile
 
 _GAP = 4
@@ -101,8 +101,8 @@ def _large(frame, truth, prediction, width):
     scaled = _resize(frame, size)
     images = [
         scaled,
-        overlay(scaled, _resize(truth, size), TRUTH, contour=1),
-        overlay(scaled, _resize(prediction, size), PREDICTION, contour=1),
+        draw(scaled, [_resize(truth, size)], [TRUTH]),
+        draw(scaled, [_resize(prediction, size)], [PREDICTION]),
     ]
     return [_centre(image, width, height) for image in images]
 
@@ -152,8 +152,7 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
     """Writes a video of the frames with their masks and captions.
 
     Small videos are enlarged by a whole number, to 320 pixels of width or
-    more. VP9 where OpenCV can write it (plays in browsers), else H.264, else
-    MPEG-4 part 2, which browsers do not play.
+    more.
 
     Args:
         path: final path, ending in .mp4.
@@ -162,13 +161,10 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
         captions: one string for all frames, or one a frame, or `None`.
         fps: frames per second.
 
-    Returns:
-        The codec written, as a four-character code.
-
     Raises:
         ValueError: there is no frame, or frames, masks and captions differ in
             number or size.
-        UserError: no codec works, or the disk is full.
+        UserError: it cannot be written, such as where the disk is full.
     """
     pairs = zip(frames, masks, strict=True)
     if captions is None or isinstance(captions, str):
@@ -189,13 +185,14 @@ def write_overlay_video(path, frames, masks, captions=None, fps=8):
                 )
             video.add(image, number / fps)
         video.close()
-    return video.codec
 
 
 def _video_image(frame, mask, text):
     times = -(-SMALLEST_WIDTH // frame.shape[1])
     size = [times * n for n in frame.shape[1::-1]]
-    image = overlay(_resize(frame, size), _resize(np.asarray(mask), size))
+    image = draw(
+        _resize(frame, size), [_resize(np.asarray(mask), size)], [PREDICTION]
+    )
     if text is not None:
         strip = caption(
             text,

@@ -5,7 +5,7 @@ from pycocotools import mask as coco
 
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
-from keras_vas.pictures.overlay import colours, draw
+from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.prediction.result_folder import ResultFolder
 
 
@@ -108,12 +108,12 @@ class Segmentation:
             UserError: as `frames`.
         """
         wanted = set(range(len(self)) if indices is None else indices)
-        palette = colours(len(self.queries))
-        drawn = {
-            i: draw(image, self.mask(i), palette)
-            for i, image in enumerate(self.frames())
-            if i in wanted
-        }
+        drawn = {}
+        for i, image in enumerate(self.frames()):
+            if i == 0:
+                palette = palette_for(image, len(self.queries))
+            if i in wanted:
+                drawn[i] = draw(image, self.mask(i), palette)
         order = range(len(self)) if indices is None else indices
         return np.stack([drawn[i] for i in order])
 

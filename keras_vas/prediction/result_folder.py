@@ -2,21 +2,15 @@
 
     OUT/overlay.mp4        the video, each sentence's mask in its colour
     OUT/masks/QUERY/FRAME.png   0 and 255, at the video's size
-    OUT/masks.json         run-length masks, scores, time stamps
+    OUT/masks.json         all masks, scores and times in COCO's format, as
+                           `coco_file` describes it
     OUT/contact_sheet.png  up to 12 frames
-
-masks.json is `{"made_by", "video", "height", "width", "queries": [{"id",
-"text", "folder", "colour"}], "frames": [{"number", "time_seconds", "masks":
-[{"query", "score", "segmentation": {"size", "counts"}}]}], "complete"}`;
-`segmentation` is COCO's run-length code, `number` counts from 1, and
-`complete` is false where the program was interrupted.
 
 Everything is written in a hidden folder beside OUT, which one rename puts into
 place: OUT holds the whole of one result or the whole of the one before.
 """
 
 import contextlib
-import json
 import os
 import pathlib
 import re
@@ -24,15 +18,14 @@ import shutil
 
 import cv2
 import numpy as np
-from pycocotools import mask as coco
 
 from keras_vas import files
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet, legend
-from keras_vas.pictures.overlay import colours, draw
+from keras_vas.pictures.overlay import draw, palette_for
+from keras_vas.prediction.coco_file import MADE_BY, CocoFile
 from keras_vas.video.writer import SMALLEST_WIDTH, VideoFile, add_sound
 
-MADE_BY = "keras_vas segment"
 PARTS = ("overlay.mp4", "masks", "masks.json", "contact_sheet.png")
 _MASK_FOLDER = re.compile(r"[0-9]+(_\w*)?")
 _MASK_FILE = re.compile(r"[0-9]{5,}\.png")
@@ -73,7 +66,7 @@ class ResultFolder:
         self.has_sound = False
         self._video, self._queries = video, list(queries)
         self._slides = slides
-        self._palette = colours(len(self._queries))
+        self._palette = None
         self._folders = [
             f"{i:0{len(str(len(self._queries)))}d}_{_slug(text)}".rstrip("_")
             for i, text in enumerate(self._queries, 1)
@@ -99,8 +92,7 @@ class ResultFolder:
                 self._fps,
                 named=self.directory / "overlay.mp4",
             )
-            self._sheet = ContactSheet(self._queries, self._palette)
-            self._json = stack.enter_context(
+            self._text = stack.enter_context(
                 open(self._new / "masks.json", "w", encoding="utf-8")
             )
             self._strip = None
@@ -137,10 +129,11 @@ class ResultFolder:
         """
         if self._strip is None:
             self._begin(image)
-        self._add_json(number, seconds, masks, scores)
+        name = f"{number:05d}.png"
+        self._json.add(number, name, seconds, masks, scores)
         for folder, mask in zip(self._folders, masks, strict=True):
             data = cv2.imencode(".png", mask.astype(np.uint8) * 255)[1]
-            path = self._new / "masks" / folder / f"{number:05d}.png"
+            path = self._new / "masks" / folder / name
             path.write_bytes(data.tobytes())
         shown = self._shown(image, masks)
         self._sheet.add(shown, f"{seconds:.2f} s")
@@ -155,69 +148,31 @@ class ResultFolder:
     def _shown(self, image, masks):
         """The drawn frame, at the overlay's size."""
         height, width = VideoFile.size_for(*image.shape[:2])
-        size = width, height
-        if size == image.shape[1::-1]:
-            return draw(image, masks, self._palette)
-        way = cv2.INTER_AREA if width < image.shape[1] else cv2.INTER_CUBIC
-        masks = [
-            cv2.resize(
-                x.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-            )
-            > 0
-            for x in masks
-        ]
-        image = cv2.resize(image, size, interpolation=way)
-        image = draw(image, masks, self._palette)
+        image = draw(image, masks, self._palette, (height, width))
         right = max(0, SMALLEST_WIDTH - width)
         return cv2.copyMakeBorder(image, 0, 0, 0, right, cv2.BORDER_CONSTANT)
 
     def _begin(self, image):
         height, width = image.shape[:2]
+        self._palette = palette_for(image, len(self._queries))
+        self._sheet = ContactSheet(self._queries, self._palette)
         _, shown_width = VideoFile.size_for(height, width)
         self._strip = legend(
             self._queries, self._palette, max(shown_width, SMALLEST_WIDTH)
         )
-        head = {
-            "made_by": MADE_BY,
-            "video": os.fsencode(self._video.name).decode(errors="replace"),
-            "height": height,
-            "width": width,
-            "queries": [
-                {"id": i, "text": text, "folder": folder, "colour": colour}
-                for i, (text, folder, colour) in enumerate(
-                    zip(
-                        self._queries,
-                        self._folders,
-                        self._palette,
-                        strict=True,
-                    )
+        self._json = CocoFile(
+            self._text,
+            os.fsencode(self._video.name).decode(errors="replace"),
+            [
+                {"name": text, "folder": folder, "colour": colour}
+                for text, folder, colour in zip(
+                    self._queries, self._folders, self._palette, strict=True
                 )
             ],
-        }
-        text = json.dumps(head, ensure_ascii=False)
-        self._json.write(text.removesuffix("}") + ', "frames": [')
-
-    def _add_json(self, number, seconds, masks, scores):
-        frame = {
-            "number": number,
-            "time_seconds": round(seconds, 6),
-            "masks": [
-                {
-                    "query": i,
-                    "score": round(float(score), 6),
-                    "segmentation": _run_lengths(mask),
-                }
-                for i, (mask, score) in enumerate(
-                    zip(masks, scores, strict=True)
-                )
-            ],
-        }
-        self._json.write((",\n" if self.frames else "\n") + json.dumps(frame))
+        )
 
     def _finish(self):
-        complete = json.dumps(self.complete)
-        self._json.write(f'\n], "complete": {complete}}}\n')
-        self._json.close()
+        self._json.close(self.complete)
         self._overlay.close()
         path = self._video.path
         if self._slides is None and path is not None and path.is_file():
@@ -228,11 +183,6 @@ class ResultFolder:
         if self.directory.exists():
             self.directory.rename(self._old)
         self._new.rename(self.directory)
-
-
-def _run_lengths(mask):
-    encoded = coco.encode(np.asfortranarray(mask, np.uint8))
-    return {"size": encoded["size"], "counts": encoded["counts"].decode()}
 
 
 def check_directory(directory):

@@ -1,4 +1,4 @@
-"""Teaches a backbone what moving actors look like, or what they do.
+r"""Teaches a backbone what moving actors look like, or what they do.
 
     python -m keras_vas.training.pretrain_backbone --backbone=i3d \
         --width=0.25 --output=DIR

@@ -18,10 +18,8 @@ _CONFINED = f"protocol_whitelist;file|format_whitelist;{_CONTAINERS}"
 _OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _opening = threading.Lock()
 
-# The same for the program ffmpeg, in front of its -i.
-FFMPEG_OPTIONS = (
-    "-protocol_whitelist", "file", "-format_whitelist", _CONTAINERS,
-)  # fmt: skip
+# The same, for PyAV.
+CONFINEMENT = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
 
 
 @contextlib.contextmanager

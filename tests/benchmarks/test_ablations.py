@@ -51,7 +51,8 @@ def test_rows_differ_in_what_they_are_about(repository, tables):
 
 def test_train_accepts_every_flagfile(repository):
     program = (
-        "import sys; from absl import flags; import train\n"
+        "import sys; from absl import flags\n"
+        "from keras_vas.programs import train\n"
         "train.define_flags()\n"
         "for path in sys.argv[1:]:\n"
         "    flags.FLAGS.unparse_flags()\n"

@@ -150,8 +150,8 @@ def test_a_corrupt_record_and_skip_corrupt(evaluate, data, tmp_path):
 BAD_INPUT = """
 import json, sys
 from absl import flags
-import evaluate
 from keras_vas.errors import UserError
+from keras_vas.programs import evaluate
 messages = []
 for arguments in json.loads(sys.argv[1]):
     flags.FLAGS.unparse_flags()

@@ -721,7 +721,7 @@ def records(tmp_path_factory):
 PROGRAM = """
 import json, sys
 from absl import flags
-import export
+from keras_vas.programs import export
 from keras_vas.errors import UserError
 messages = []
 for arguments in json.loads(sys.argv[1]):

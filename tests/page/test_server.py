@@ -44,9 +44,9 @@ def test_a_visitor_gets_masks_that_no_one_else_can_read(server, visitor, video):
     with zipfile.ZipFile(io.BytesIO(visitor.client.get(masks).content)) as got:
         found = json.loads(got.read("masks.json"))
         assert found["complete"]
-        assert [len(x["masks"]) for x in found["frames"]] == [2] * 8
-        assert found["video"] == "square.mp4"
-        folder = found["queries"][0]["folder"]
+        assert len(found["annotations"]) == 2 * len(found["images"]) == 16
+        assert found["info"]["video"] == "square.mp4"
+        folder = found["categories"][0]["folder"]
         mask = cv2.imdecode(
             np.frombuffer(got.read(f"masks/{folder}/00001.png"), np.uint8),
             cv2.IMREAD_UNCHANGED,

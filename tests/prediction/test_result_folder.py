@@ -34,12 +34,12 @@ def query_of(out):
     """The sentence of a result, all of whose parts are there and belong."""
     assert sorted(path.name for path in out.iterdir()) == sorted(PARTS)
     result = json.loads((out / "masks.json").read_text())
-    (query,) = result["queries"]
+    (query,) = result["categories"]
     (masks,) = (out / "masks").iterdir()
     assert masks.name == query["folder"]
-    assert len(list(masks.iterdir())) == len(result["frames"]) == 2
+    assert len(list(masks.iterdir())) == len(result["images"]) == 2
     assert len(list(open_video(out / "overlay.mp4"))) == 2
-    return query["text"]
+    return query["name"]
 
 
 KILLED = """
@@ -235,4 +235,4 @@ def test_a_name_that_is_no_text_does_not_stop_a_result(tmp_path):
             masks = frame.image[None, ..., 0] > 0
             result.add(frame.number, 0, frame.image, masks, [1])
     text = (tmp_path / "out" / "masks.json").read_text()
-    assert json.loads(text)["video"].startswith(str(tmp_path))
+    assert json.loads(text)["info"]["video"].startswith(str(tmp_path))

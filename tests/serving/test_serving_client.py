@@ -21,6 +21,7 @@ from keras_vas.serving.client import client as rest_client
 from keras_vas.serving.client.client import ServingClient, ServingError
 from keras_vas.serving.local_server.models import find_models
 from keras_vas.serving.local_server.server import serve
+from keras_vas.video.reader import open_video
 
 STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
 
@@ -412,17 +413,19 @@ def test_the_program_writes_a_result_folder_without_tensorflow(
     assert result.returncode == 0, result.stderr
     assert {path.name for path in output.iterdir()} == set(result_folder.PARTS)
     written = json.loads((output / "masks.json").read_text())
-    assert [query["text"] for query in written["queries"]] == queries
-    assert [tuple(query["colour"]) for query in written["queries"]] == (
-        overlay.colours(2)
+    assert [query["name"] for query in written["categories"]] == queries
+    first = next(iter(open_video(video))).image
+    assert [tuple(query["colour"]) for query in written["categories"]] == (
+        overlay.palette_for(first, 2)
     )
     assert written["complete"]
-    assert [frame["number"] for frame in written["frames"]] == [1, 6, 11]
-    for frame in written["frames"]:
-        assert [mask["score"] for mask in frame["masks"]] == [0.9, 0.4]
-        for i, found in enumerate((frame["number"] >= 6, False)):
-            folder = output / "masks" / written["queries"][i]["folder"]
-            path = folder / f"{frame['number']:05d}.png"
+    scores = [mask["score"] for mask in written["annotations"]]
+    assert scores == 3 * [0.9, 0.4]
+    assert [image["id"] for image in written["images"]] == [1, 6, 11]
+    for image in written["images"]:
+        for i, found in enumerate((image["id"] >= 6, False)):
+            folder = output / "masks" / written["categories"][i]["folder"]
+            path = folder / image["file_name"]
             expected = np.zeros((48, 64), np.uint8)
             expected[:, :32] = 255 * found
             mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)

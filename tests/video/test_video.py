@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools.coco import COCO
 
 from keras_vas.data.records.schema import clip_frame_numbers
 from keras_vas.errors import UserError
 from keras_vas.pictures.contact_sheet import ContactSheet
-from keras_vas.pictures.overlay import colours, draw
+from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.prediction import windows as clip_windows
 from keras_vas.prediction.result_folder import ResultFolder
 from keras_vas.video.reader import open_video
@@ -221,7 +222,7 @@ def test_overlay_video_keeps_time(tmp_path):
 
 
 def test_contact_sheet_keeps_evenly_spaced_frames():
-    sheet = ContactSheet(["a"], colours(1))
+    sheet = ContactSheet(["a"], [(240, 228, 66)])
     for i in range(100):
         sheet.add(np.full((90, 120, 3), 2 * i, np.uint8), str(i))
     image = sheet.image()
@@ -239,12 +240,14 @@ def test_contact_sheet_keeps_evenly_spaced_frames():
 
 def test_each_sentence_has_its_colour():
     masks = np.zeros((2, 40, 60), bool)
-    masks[0, :10, :10] = masks[1, 20:, 20:] = True
-    palette = colours(2)
-    image = draw(np.full((40, 60, 3), 100, np.uint8), masks, palette)
-    assert (image[5, 5] == np.round(55 + 0.45 * np.array(palette[0]))).all()
-    assert (image[30, 40] == np.round(55 + 0.45 * np.array(palette[1]))).all()
-    assert (image[5, 40] == 100).all()
+    masks[0, :16, :16] = masks[1, 20:, 20:] = True
+    plain = np.full((40, 60, 3), 100, np.uint8)
+    palette = palette_for(plain, 2)
+    image = draw(plain, masks, palette)
+    pixels = image[6, 6], image[30, 40]
+    for pixel, colour in zip(pixels, palette, strict=True):
+        assert np.abs(pixel - (65 + 0.35 * np.array(colour))).max() <= 1
+    assert (image[5, 50] == 50).all()
 
 
 def fill(folder, frames, queries=2):
@@ -284,20 +287,53 @@ def test_result_folder_has_what_was_found(tmp_path):
     assert names == {"overlay.mp4", "masks", "masks.json", "contact_sheet.png"}
     result = json.loads((tmp_path / "out" / "masks.json").read_text())
     assert result["complete"] is True
-    assert (result["height"], result["width"]) == (30, 41)
-    assert [q["text"] for q in result["queries"]] == queries
-    for i, frame in enumerate(result["frames"]):
-        assert (frame["number"], frame["time_seconds"]) == (i + 1, i / 25)
-        for entry in frame["masks"]:
-            assert entry["score"] == 0.25
-            expected = masks[i][entry["query"]]
-            decoded = from_run_lengths(**entry["segmentation"])
-            np.testing.assert_array_equal(decoded, expected)
-            name = result["queries"][entry["query"]]["folder"]
-            path = tmp_path / "out" / "masks" / name / f"{i + 1:05d}.png"
-            png = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-            np.testing.assert_array_equal(png, expected * 255)
-    assert len(result["frames"]) == 3
+    assert [q["name"] for q in result["categories"]] == queries
+    for i, image in enumerate(result["images"]):
+        assert (image["id"], image["time_seconds"]) == (i + 1, i / 25)
+        assert (image["height"], image["width"]) == (30, 41)
+    assert len(result["images"]) == 3
+    assert len(result["annotations"]) == 6
+    for entry in result["annotations"]:
+        assert entry["score"] == 0.25
+        image = result["images"][entry["image_id"] - 1]
+        category = result["categories"][entry["category_id"] - 1]
+        expected = masks[image["id"] - 1][category["id"] - 1]
+        decoded = from_run_lengths(**entry["segmentation"])
+        np.testing.assert_array_equal(decoded, expected)
+        folder = tmp_path / "out" / "masks" / category["folder"]
+        path = folder / image["file_name"]
+        png = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(png, expected * 255)
+
+
+def test_coco_opens_the_masks(tmp_path):
+    video = open_video(np.zeros((3, 30, 41, 3), np.uint8))
+    with ResultFolder(tmp_path / "out", video, ["The dog!", "a/b"]) as folder:
+        masks = list(fill(folder, 3))
+    coco = COCO(tmp_path / "out" / "masks.json")
+    assert coco.getImgIds() == [1, 2, 3]
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == [
+        "The dog!", "a/b",
+    ]  # fmt: skip
+    annotations = coco.loadAnns(coco.getAnnIds(imgIds=2, catIds=1))
+    assert len(annotations) == 1
+    expected = masks[1][0]
+    np.testing.assert_array_equal(coco.annToMask(annotations[0]), expected)
+    rows, columns = np.nonzero(expected)
+    assert annotations[0]["area"] == expected.sum()
+    assert annotations[0]["bbox"] == [
+        columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1,
+    ]  # fmt: skip
+    found = coco.loadRes(
+        json.loads((tmp_path / "out" / "masks.json").read_text())["annotations"]
+    )
+    assert len(found.getAnnIds()) == 6
+
+
+def test_a_result_folder_has_its_video_too(tmp_path):
+    video = open_video(np.zeros((3, 30, 41, 3), np.uint8))
+    with ResultFolder(tmp_path / "out", video, ["a"]) as folder:
+        list(fill(folder, 3, 1))
     assert len(list(open_video(tmp_path / "out" / "overlay.mp4"))) == 3
 
 

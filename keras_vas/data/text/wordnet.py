@@ -1,4 +1,4 @@
-"""Makes the table of nouns and picture classes from WordNet's own files.
+r"""Makes the table of nouns and picture classes from WordNet's own files.
 
     python -m keras_vas.data.text.wordnet --wordnet=/usr/share/wordnet \
         --synsets=imagenet_synsets.txt

@@ -1,4 +1,4 @@
-"""A client of TensorFlow Serving's REST port, and of the local server.
+r"""A client of TensorFlow Serving's REST port, and of the local server.
 
     python -m keras_vas.serving_client --url=http://127.0.0.1:8501 \
         --video=in.mp4 --query="the dog running on the left" --output=out

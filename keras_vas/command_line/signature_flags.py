@@ -1,19 +1,13 @@
-"""Programs: flags made from signatures, errors of one line.
+"""Flags made from the signature and the docstring that take the values."""
 
-A program's arguments are said once, in the signature and the docstring of
-the class or function that takes them: `define_flags` makes the flags,
-`build` calls it with their values.
-"""
-
-import errno
 import inspect
-import sys
 import types
 import typing
 
 import docstring_parser
-from absl import app, flags
+from absl import flags
 
+from keras_vas.command_line import configs, help_text, lines
 from keras_vas.errors import UserError
 
 
@@ -34,9 +28,10 @@ def define_flags(target, *, without=(), defaults=None):
     Returns:
         List of the flags' names.
     """
+    described = docstring_parser.parse(target.__doc__)
     texts = {
         entry.arg_name: _sentence(entry.description)
-        for entry in docstring_parser.parse(target.__doc__).params
+        for entry in described.params
     }
     defaults = defaults or {}
     names = []
@@ -46,6 +41,7 @@ def define_flags(target, *, without=(), defaults=None):
         default = defaults.get(name, parameter.default)
         _define(name, default, parameter.annotation, texts[name])
         names.append(name)
+    help_text.add_group(described.short_description, names)
     return names
 
 
@@ -83,33 +79,10 @@ def early_value(name, default):
         name, default, "A value that decides on flags.", flag_values=early
     )
     try:
-        early(sys.argv, known_only=True)
+        early(configs.words(), known_only=True)
     except flags.Error as error:
-        _fail(_one_line(error))
+        lines.fail(error)
     return early[name].value
-
-
-def run(main):
-    """Runs `main(argv)` as a program and exits with its status.
-
-    Args:
-        main: callable that takes the list of command-line words, of which
-            only the program's name is left. It may return an exit status;
-            `None` means 0.
-
-    Exits with status 1 and one line on standard error on a `UserError`, an
-    unknown or ill-formed flag, a word that is no flag, an operating-system
-    error that names its file (disk full, permission denied), and with status
-    130 on ctrl-C.
-    """
-    try:
-        argv = flags.FLAGS(sys.argv)
-    except flags.Error as error:
-        _fail(f"{_one_line(error)} (see {sys.argv[0]} --help)")
-    try:
-        app.run(_reporting(main), argv=argv)
-    except flags.Error as error:
-        _fail(_one_line(error))
 
 
 def _parameters(target):
@@ -175,43 +148,3 @@ class _Commas(flags.ArgumentSerializer):
 def _sentence(description):
     text = " ".join(description.replace("`", "").split())
     return text[:1].upper() + text[1:]
-
-
-def _reporting(main):
-    def reported_main(argv):
-        try:
-            if len(argv) > 1:
-                raise UserError(
-                    f"{argv[1]} is not a flag: write every flag as --name=value"
-                )
-            return main(argv)
-        except UserError as error:
-            _fail(_one_line(error))
-        except KeyboardInterrupt:
-            sys.exit(130)
-        except OSError as error:
-            if error.errno is None:
-                raise
-            _fail(_operating_system_error(error))
-
-    return reported_main
-
-
-def _operating_system_error(error):
-    where = f": {error.filename}" if error.filename else ""
-    advice = {
-        errno.ENOSPC: "; free some disk space and start again",
-        errno.EACCES: "; check the permissions",
-    }.get(error.errno, "")
-    return f"{error.strerror}{where}{advice}"
-
-
-def _one_line(error):
-    """Its text without line breaks, and without what a terminal obeys."""
-    text = " ".join(str(error).split())
-    return "".join(x if x.isprintable() else ascii(x)[1:-1] for x in text)
-
-
-def _fail(message):
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(1)

@@ -1,0 +1,1 @@
+"""The programs; `train.py`, `evaluate.py` ... at the top are their doors."""

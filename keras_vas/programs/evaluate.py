@@ -1,0 +1,107 @@
+"""Evaluates a trained run by the protocol of the paper.
+
+    python evaluate.py --workdir=RUN --data=RECORDS --split=test --output=OUT
+
+Prints the numbers beside the paper's and writes OUT/metrics.json,
+OUT/samples.csv, OUT/samples.png and OUT/pictures/.
+"""
+
+import tensorflow as tf
+from absl import flags
+
+from keras_vas import command_line, errors, presets
+from keras_vas.data import frame_size, records
+from keras_vas.evaluation import protocol
+from keras_vas.evaluation import report as evaluation_report
+from keras_vas.runs import run as run_directory
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Run directory written by train.py, or a preset.",
+    required=True,
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder with the records.", required=True
+)
+_SPLIT = flags.DEFINE_enum(
+    "split", "test", ["train", "test"], "Split of the records to evaluate."
+)
+_OUTPUT = flags.DEFINE_string(
+    "output", None, "Folder for the results.", required=True
+)
+_WHICH = flags.DEFINE_enum(
+    "which", "best", ["best", "last"], "Checkpoint of the run to evaluate."
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", 8, "Samples in a batch of all devices.", lower_bound=1
+)
+_HEIGHT = flags.DEFINE_integer(
+    "height", None, "Height of the model's frames; by default the run's."
+)
+_WIDTH = flags.DEFINE_integer(
+    "width", None, "Width of the model's frames; by default the run's."
+)
+_SKIP_CORRUPT = flags.DEFINE_boolean(
+    "skip_corrupt", False, "Leave out corrupt records, and name them."
+)
+
+
+def main(_):
+    """Runs the evaluation that the flags describe."""
+    index = records.read_index(
+        _DATA.value, _SPLIT.value, skip_corrupt=_SKIP_CORRUPT.value
+    )
+    for corrupt in index.corrupt:
+        print(f"left out: {corrupt.key} in {corrupt.shard}: {corrupt.reason}")
+    run = presets.run_of(_WORKDIR.value)
+    run_flags = run_directory.read_config(run)["flags"]
+    height = _HEIGHT.value or run_flags["frame_height"]
+    width = _WIDTH.value or run_flags["frame_width"]
+    try:
+        frame_size.check_size(height, width)
+    except ValueError as error:
+        raise errors.UserError(str(error)) from error
+    protocol.check_output(_OUTPUT.value)
+    strategy = tf.distribute.get_strategy()
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        strategy = tf.distribute.MirroredStrategy()
+    if _BATCH_SIZE.value % strategy.num_replicas_in_sync:
+        raise errors.UserError(
+            f"--batch_size={_BATCH_SIZE.value} does not divide among "
+            f"{strategy.num_replicas_in_sync} devices; give a multiple of it"
+        )
+    with strategy.scope():
+        model, vocabulary, _ = run_directory.load_run(run, _WHICH.value)
+    report = protocol.evaluate(
+        model,
+        vocabulary,
+        index,
+        _OUTPUT.value,
+        height=height,
+        width=width,
+        batch_size=_BATCH_SIZE.value,
+        strategy=strategy,
+        about={"workdir": _WORKDIR.value, "checkpoint": _WHICH.value},
+    )
+    print(evaluation_report.table(report))
+    for line in report["sentence_warnings"]:
+        print(line)
+    if report["unknown_word_samples"]:
+        print(
+            f"{report['unknown_word_samples']:,} sentences hold words that "
+            "the model does not know"
+        )
+    print(
+        f"written to {_OUTPUT.value}: metrics.json, samples.csv, samples.png, "
+        "overlay.mp4, pictures/"
+    )
+
+
+def run():
+    """Runs the program."""
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    run()

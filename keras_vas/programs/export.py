@@ -1,0 +1,146 @@
+"""Exports a trained run for TF Serving, or as one Keras file.
+
+    python export.py --workdir=RUN --output=DIR/cstm
+    python export.py --workdir=RUN --output=FILE.keras --format=keras
+    python export.py --workdir=RUN --output=FILE.npz --format=preset
+
+The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
+the signatures serving_default, segment_jpeg and segment_many, described in
+docs/serving_contract.md. With --data=RECORDS the score, how sure the model is
+that the actor is there at all, is calibrated first and RUN/presence.json
+written.
+"""
+
+import json
+import pathlib
+
+from absl import flags, logging
+
+from keras_vas import command_line, errors, presets
+from keras_vas.export import saved_model
+from keras_vas.presence import calibration as presence_calibration
+from keras_vas.presence import score as presence_score
+from keras_vas.presets import preset_file
+from keras_vas.runs import run as run_directory
+
+_WORKDIR = flags.DEFINE_string(
+    "workdir",
+    None,
+    "Run directory written by train.py, or a preset.",
+    required=True,
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "Folder of the model, named as the model, or the .keras file.",
+    required=True,
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "savedmodel",
+    ["savedmodel", "keras", "preset"],
+    "Kind of file or folder to write.",
+)
+_WHICH = flags.DEFINE_enum(
+    "which", "best", ["best", "last"], "Checkpoint of the run to export."
+)
+_DATA = flags.DEFINE_string(
+    "data", None, "Folder with the run's records, to calibrate the score."
+)
+_METRICS = flags.DEFINE_string(
+    "metrics", None, "File metrics.json of evaluate.py, for the model card."
+)
+_LICENCE = flags.DEFINE_string(
+    "licence", None, "Licence of the weights, for the model card."
+)
+VARIANT_FLAGS = command_line.define_flags(saved_model.Variant)
+
+
+def main(_):
+    """Exports as the flags say."""
+    logging.set_verbosity(logging.WARNING)
+    run, output = presets.run_of(_WORKDIR.value), _OUTPUT.value
+    if _FORMAT.value == "preset":
+        _refuse_serving_flags()
+        preset_file.fold(run, output)
+        print(f"written to {output}")
+        return
+    variant = command_line.build(saved_model.Variant)
+    size = variant.network_size(run_directory.read_config(run))
+    if _FORMAT.value == "keras":
+        _refuse_serving_flags()
+        saved_model.check_keras_file(output)
+    else:
+        saved_model.check_folder(output)
+    evaluation = _evaluation(_METRICS.value)
+    if _DATA.value:
+        _calibrate(run, *size)
+    if _FORMAT.value == "keras":
+        path = saved_model.keras_file(run, output, which=_WHICH.value)
+    else:
+        path = saved_model.saved_model(
+            run,
+            output,
+            variant,
+            which=_WHICH.value,
+            evaluation=evaluation,
+            licence=_LICENCE.value,
+        )
+    if (
+        presence_score.Calibration.load(run).source
+        == presence_score.UNCALIBRATED
+    ):
+        print("the score is not calibrated; --data=RECORDS does it")
+    print(f"written to {path}")
+
+
+def _calibrate(run, height, width):
+    model, vocabulary, config = saved_model.load(run, _WHICH.value)
+    calibration = presence_calibration.calibrate(
+        model,
+        vocabulary,
+        config,
+        _DATA.value,
+        height=height,
+        width=width,
+    )
+    calibration.save(run)
+    found = calibration.metrics
+    print(
+        f"score calibrated ({calibration.source}); on {found['queries']} other "
+        f"queries, half of them about absent actors: AUC {found['auc']:.3f}, "
+        f"Brier {found['brier']:.3f}, calibration error "
+        f"{found['calibration_error']:.3f}; written to "
+        f"{pathlib.Path(run) / presence_score.FILE}"
+    )
+
+
+def _refuse_serving_flags():
+    given = [
+        name
+        for name in (*VARIANT_FLAGS, "metrics", "licence")
+        if name not in ("height", "width")
+        and flags.FLAGS[name].value != flags.FLAGS[name].default
+    ]
+    if given:
+        raise errors.UserError(
+            f"--{given[0]} is for --format=savedmodel; leave it out"
+        )
+
+
+def _evaluation(path):
+    if path is None:
+        return None
+    try:
+        return json.loads(pathlib.Path(path).read_text())
+    except ValueError as error:
+        raise errors.UserError(f"{path} is no JSON text: {error}") from error
+
+
+def run():
+    """Runs the program."""
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    run()
