@@ -57,14 +57,12 @@ def write_manifest(folder, path):
         folder: `pathlib.Path`.
         path: `pathlib.Path` of the JSON file below it.
     """
-    write_json(
-        path,
-        {
-            str(file.relative_to(folder)): _fingerprint(file)
-            for file in sorted(folder.rglob("*"))
-            if file.is_file()
-        },
-    )
+    manifest = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file():
+            with open(file, "rb") as opened:
+                manifest[str(file.relative_to(folder))] = fingerprint(opened)
+    write_json(path, manifest)
 
 
 def check_manifest(folder, path, advice):
@@ -78,21 +76,28 @@ def check_manifest(folder, path, advice):
     Raises:
         UserError: a file is missing, or is not what was written.
     """
+    path = pathlib.Path(path)
     if not path.is_file():
         return
     manifest = read_json(path, advice)
     if not isinstance(manifest, dict):
         raise UserError(f"{path} is no manifest; {advice}")
     for name, expected in manifest.items():
-        file = folder / name
-        if not file.is_file() or _fingerprint(file) != expected:
-            raise UserError(f"{file} is damaged or missing; {advice}")
+        file = pathlib.Path(folder, name)
+        if not file.is_file():
+            raise UserError(f"there is no file {file}; {advice}")
+        with open(file, "rb") as opened:
+            if fingerprint(opened) != expected:
+                raise UserError(
+                    f"{file} was edited or is damaged: it is not what was "
+                    f"written; {advice}"
+                )
 
 
-def _fingerprint(file):
-    with open(file, "rb") as opened:
-        digest = hashlib.file_digest(opened, "sha256").hexdigest()
-    return {"bytes": file.stat().st_size, "sha256": digest}
+def fingerprint(file):
+    """Size and checksum of a file that is open for reading bytes: dict."""
+    digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"bytes": file.seek(0, os.SEEK_END), "sha256": digest}
 
 
 def version_folders(folder):
@@ -136,7 +141,7 @@ def remove_leftovers(folder):
 
 
 @contextlib.contextmanager
-def lock(folder):
+def lock(folder, named=None):
     """Keeps other processes from writing in a folder.
 
     It ends with the process, however that ends. The file that is locked is
@@ -144,6 +149,7 @@ def lock(folder):
 
     Args:
         folder: made if it is missing.
+        named: what messages call it; by default its path.
 
     Raises:
         UserError: another process holds the lock.
@@ -156,8 +162,8 @@ def lock(folder):
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise UserError(
-                    f"another process is writing to {folder}; wait until it "
-                    "is done, or name another folder"
+                    f"another process is writing to {named or folder}; wait "
+                    "until it is done, or name another folder"
                 ) from error
             # Its holder may have removed the file since it was opened.
             if not _is_at(path, file):
@@ -193,6 +199,8 @@ def read_json(path, advice):
         UserError: there is no such file, or no JSON in it.
     """
     path = pathlib.Path(path)
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path} is no regular file; {advice}")
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError) as error:

@@ -31,6 +31,7 @@ from keras_vas.data import records
 from keras_vas.data.records import (
     fingerprint,
     mask_files,
+    mat_file,
     schema,
     source_files,
 )
@@ -291,7 +292,7 @@ def build(source, output, *, frames_list, workers, shards, verify=None):
         workers=workers,
         verify=verify,
         shards={"test": shards},
-        code=(mask_files,),
+        code=(mask_files, mat_file),
         source_fingerprint=fingerprint.of_files(source, sources)
         + json.dumps(chosen),
         excluded=excluded,

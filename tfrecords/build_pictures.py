@@ -33,7 +33,11 @@ def build(output, source, counts, *, seed, workers, shards=8):
 
     Returns:
         dict, the manifest.
+
+    Raises:
+        UserError: the source is damaged; nothing is written then.
     """
+    clips.collect(str(source), seed)
     videos = [
         f"{kind}-{number:06d}"
         for kind, count in counts.items()

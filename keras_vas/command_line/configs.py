@@ -4,8 +4,10 @@ import pathlib
 import sys
 
 import keras_vas
+from keras_vas.command_line import lines
 
-_FLAG = "--flagfile=configs/"
+_FLAGFILE = "--flagfile="
+_FLAG = f"{_FLAGFILE}configs/"
 
 
 def words():
@@ -26,10 +28,26 @@ def folder(name):
 
 def _expanded(given):
     for word in given:
-        path = pathlib.Path(word.removeprefix("--flagfile="))
+        path = pathlib.Path(word.removeprefix(_FLAGFILE))
         own = folder("configs").joinpath(*path.parts[1:])
         if word.startswith(_FLAG) and not path.exists() and own.is_file():
-            lines = own.read_text(encoding="utf-8").splitlines()
-            yield from _expanded(x for x in lines if x.startswith("--"))
+            text = own.read_text(encoding="utf-8").splitlines()
+            yield from _expanded(x for x in text if x.startswith("--"))
         else:
+            _check(word, set())
             yield word
+
+
+def _check(word, seen):
+    """Ends the program where absl would wait or raise an error of its own."""
+    path = pathlib.Path(word.removeprefix(_FLAGFILE))
+    if not word.startswith(_FLAGFILE) or path in seen or not path.exists():
+        return
+    if not path.is_file():
+        lines.fail(f"{word} is no regular file; name a file of flags")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        lines.fail(f"{word} is no UTF-8 text; name a file of flags")
+    for line in text.splitlines():
+        _check(line.strip(), seen | {path})

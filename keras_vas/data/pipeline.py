@@ -264,7 +264,7 @@ def _corruption(index, message):
             index.read(record)
         except UserError as error:
             return error
-    return records.corruption_error(index.directory, index.split)
+    return records.corruption_error(index)
 
 
 @dataclasses.dataclass(frozen=True)

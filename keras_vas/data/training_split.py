@@ -144,5 +144,5 @@ def _texts(index, shard, offset):
         TypeError,
         ValueError,
     ) as error:
-        named = records.corruption_error(index.directory, index.split)
+        named = records.corruption_error(index)
         raise (named or error) from error

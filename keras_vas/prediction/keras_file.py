@@ -6,13 +6,13 @@ import json
 import keras
 
 from keras_vas import archives
+from keras_vas.data import frame_size
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.models import registry, variables
 from keras_vas.presence import score as presence_score
 
 MEMBERS = "keras_vas/"
 _OURS = ("vocabulary.txt", "config.json", presence_score.FILE)
-_SIDES = range(32, 4097, 32)
 _WEIGHTS = "model.weights.h5"
 _KERAS = {"metadata.json", "config.json", _WEIGHTS}
 
@@ -44,7 +44,7 @@ def load(path):
             raise ValueError(f"it holds {', '.join(members)[:100]}")
         config = json.loads(config)
         for side in ("frame_height", "frame_width"):
-            if config["flags"][side] not in _SIDES:
+            if config["flags"][side] not in frame_size.SIDES:
                 raise ValueError(f"{side} is {config['flags'][side]}")
         model_class = registry.model_class(registry.name_of(config))
         _check_model(path, members, model_class)

@@ -81,7 +81,7 @@ class ResultFolder:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             stack.callback(self._remove_aside)
-            stack.enter_context(files.lock(self._aside))
+            stack.enter_context(files.lock(self._aside, named=self.directory))
             stack.callback(self._clear)
             self._clear()
             check_directory(self.directory)

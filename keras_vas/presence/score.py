@@ -15,6 +15,7 @@ by which evaluation ranks masks.
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 
@@ -22,12 +23,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vas import files
+from keras_vas import archives, files
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
 
 FILE = "presence.json"
 UNCALIBRATED = "uncalibrated"
+_DIGEST = "sha256"
 _BINS = 10
 _LIMIT = 1e-6
 _RIDGE = 1e-3
@@ -76,9 +78,8 @@ class Calibration:
 
     def save(self, path):
         """Writes a JSON file, or `presence.json` in a run directory."""
-        with files.atomic_path(_file(path)) as temporary:
-            text = json.dumps(dataclasses.asdict(self), indent=1)
-            temporary.write_text(text + "\n")
+        content = dataclasses.asdict(self)
+        files.write_json(_file(path), {**content, _DIGEST: _digest(content)})
 
     @classmethod
     def load(cls, path):
@@ -88,10 +89,11 @@ class Calibration:
             UserError: the file is damaged.
         """
         path = _file(path)
-        try:
-            return cls.from_json(path.read_text())
-        except FileNotFoundError:
+        if not path.exists():
             return cls()
+        try:
+            archives.check_regular(path)
+            return cls.from_json(path.read_text())
         except ValueError as error:
             raise UserError(
                 f"{path} is no calibration ({error}); remove it, or calibrate "
@@ -102,7 +104,12 @@ class Calibration:
     def from_json(cls, text):
         """The calibration in a JSON text; a ValueError if there is none."""
         try:
-            found = cls(**json.loads(text))
+            content = json.loads(text)
+            if not isinstance(content, dict):
+                raise ValueError("It is no dict")
+            if content.pop(_DIGEST, None) not in (None, _digest(content)):
+                raise ValueError("It was edited or is damaged")
+            found = cls(**content)
             numbers = float(found.slope), float(found.offset)
         except TypeError as error:
             raise ValueError(f"It has other fields: {error}") from error
@@ -212,6 +219,11 @@ def _objective(design, present, weights):
 
 def _sigmoid(x):
     return np.exp(-np.logaddexp(0, -x))
+
+
+def _digest(content):
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _file(path):

@@ -19,7 +19,6 @@ import numpy as np
 from keras_vas import archives, files, weights
 from keras_vas.errors import UserError
 from keras_vas.layers.class_prior import ClassPrior
-from keras_vas.models import registry as models
 from keras_vas.models.variables import model_variables
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
@@ -30,6 +29,8 @@ VERSION = 1
 SUFFIX = ".npz"
 LARGEST = 20_000_000  # bytes of a file
 _ABOUT = "about"
+_PARTS = {"version", "config", "words", "backbones", "presence"}
+_NOT_STORED = 50_000_000  # at most as many numbers of backbones and prior
 _ADVICE = "install the package again, or make it with export.py --format=preset"
 _BACKBONES = ("spatial_backbone", "temporal_backbone")
 _FLAGS = ("frame_height", "frame_width", "validation_videos", "seed")
@@ -105,7 +106,11 @@ def unfold(path, run, cache=None):
             cannot be had.
     """
     about, arrays = read(path)
-    model = models.from_config(about["config"])
+    run_directory.check_config(about["config"], path)
+    stored = sum(array.size for array in arrays.values())
+    model = run_directory.build_model(
+        about["config"], path, stored + _NOT_STORED
+    )
     variables = model_variables(model)
     known = set(arrays)
     heads = {}
@@ -148,6 +153,8 @@ def read(path):
         stored = archives.read_npz(path)
         about = json.loads(stored.pop(_ABOUT).tobytes())
         version = about["version"]
+        if not about.keys() >= _PARTS:
+            raise ValueError("a part of its description is missing")
         arrays = {
             name: _from_planes(planes).astype(np.float32)
             for name, planes in stored.items()

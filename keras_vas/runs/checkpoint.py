@@ -2,10 +2,12 @@
 
 An array is named by the path of its model variable; the optimizer's arrays
 carry the prefix `optimizer/`. The entry `metadata` is a JSON text: epoch,
-step, best metric, and `training_only`, the paths of the variables that the
-inference model does without. Files are written aside, flushed and renamed.
+step, best metric, `training_only`, the paths of the variables that the
+inference model does without, and `sha256`, of all that the file holds. Files
+are written aside, flushed and renamed.
 """
 
+import hashlib
 import json
 
 import numpy as np
@@ -14,6 +16,7 @@ from keras_vas import archives, files
 from keras_vas.errors import UserError
 
 METADATA = "metadata"
+_DIGEST = "sha256"
 OPTIMIZER = "optimizer/"
 _NAMED = 3
 
@@ -36,7 +39,9 @@ def save(path, arrays, metadata):
             f"not written to {path}, which keeps the last good weights. Lower "
             "--learning_rate or set --clip_norm"
         )
-    text = json.dumps(metadata, allow_nan=False)
+    text = json.dumps(
+        {**metadata, _DIGEST: _digest(arrays, metadata)}, allow_nan=False
+    )
     try:
         with files.atomic_path(path) as temporary:
             with open(temporary, "wb") as file:
@@ -59,17 +64,35 @@ def load(path):
         `(arrays, metadata)`: dict of variable path to NumPy array, and dict.
 
     Raises:
-        UserError: there is no such file, or it is no whole checkpoint.
+        UserError: there is no such file, it is no whole checkpoint, or
+            another than `save` wrote. One of an earlier version has no
+            checksum, and none is asked for.
     """
     with _reading(path):
         arrays = archives.read_npz(path)
-        return arrays, json.loads(str(arrays.pop(METADATA)))
+        metadata = json.loads(str(arrays.pop(METADATA)))
+        told = metadata.pop(_DIGEST, None)
+        if told not in (None, _digest(arrays, metadata)):
+            raise ValueError("it is not what was written")
+        return arrays, metadata
 
 
 def load_metadata(path):
-    """Like `load`, but reads the metadata alone."""
+    """Like `load`, but reads the metadata alone, and trusts it."""
     with _reading(path):
-        return json.loads(str(archives.read_npz(path, [METADATA])[METADATA]))
+        text = archives.read_npz(path, [METADATA])[METADATA]
+        metadata = json.loads(str(text))
+        metadata.pop(_DIGEST, None)
+        return metadata
+
+
+def _digest(arrays, metadata):
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
 
 
 def _reading(path):

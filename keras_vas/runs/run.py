@@ -2,21 +2,31 @@
 
 RUN/config.json            {"flags", "model", "versions", "data_manifest"}
 RUN/vocabulary.txt         one word a line
+RUN/manifest.json          sizes and checksums of these two
 RUN/checkpoints/last.npz   model and optimizer: training goes on from it
 RUN/checkpoints/best.npz   model alone: what is evaluated and exported
+
+The manifest is written before what it names, config.json last, so that a run
+is there with all three or not at all. A checkpoint holds its own checksum. A
+run of an earlier version has no manifest, and is read without.
 """
 
 import importlib.metadata
+import io
 import json
 import pathlib
 import platform
 
-from keras_vas import files
+from keras_vas import archives, files
+from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.models import registry
-from keras_vas.models.variables import model_variables
+from keras_vas.models.variables import count_numbers, model_variables
 from keras_vas.runs import checkpoint
 
+MANIFEST = "manifest.json"
+_NAMES = ("vocabulary.txt", "config.json")
+_GROWTH = 2  # numbers of a model that are built, for each of its checkpoint
 _PACKAGES = ("tensorflow", "keras", "numpy", "keras_vas")
 FREE_FLAGS = frozenset(
     {"data", "workdir", "checkpoint_steps", "tensorboard", "skip_corrupt"}
@@ -34,16 +44,23 @@ def best_path(run):
 
 
 def read_config(run):
-    """The dict in `RUN/config.json`; a `UserError` if `run` is no run."""
-    path = pathlib.Path(run) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise UserError(
-            f"{run} is no run of train.py: there is no {path}"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON text: {error}") from error
+    """The dict in `RUN/config.json`.
+
+    Raises:
+        UserError: `run` is no run, or config.json or vocabulary.txt is not
+            what was written there.
+    """
+    run = pathlib.Path(run)
+    path = run / "config.json"
+    if not path.exists():
+        raise UserError(f"{run} is no run of train.py: there is no {path}")
+    files.check_manifest(
+        run,
+        run / MANIFEST,
+        f"bring it back from a copy; if the edit is meant, remove "
+        f"{run / MANIFEST}",
+    )
+    config = files.read_json(path, "bring it back from a copy")
     check_config(config, path)
     return config
 
@@ -64,7 +81,7 @@ def check_config(config, path):
         for side in ("height", "width")
     ]
     if not all(isinstance(part, dict) for part in parts) or not all(
-        type(size) is int for size in sizes
+        type(size) is int and size in frame_size.SIDES for size in sizes
     ):
         raise UserError(
             f"{path} is not the config.json of a run of train.py; bring it "
@@ -108,23 +125,32 @@ def trained_on(manifest):
     return sets
 
 
-def build_model(config, path):
+def build_model(config, path, numbers):
     """The model that a config.json describes, untrained.
 
     Args:
         config: dict that `check_config` accepts.
         path: where it stands, for the message.
+        numbers: int, how many the model's checkpoint holds. A model of more
+            than twice as many is not built.
 
     Raises:
-        UserError: there is no such model.
+        UserError: there is no such model, or it is too large.
     """
     try:
-        return registry.from_config(config)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        needed = count_numbers(lambda: registry.from_config(config))
+        if needed <= _GROWTH * numbers:
+            return registry.from_config(config)
+    except Exception as error:
+        # Keras raises errors of many types on arguments of other types.
         raise UserError(
-            f"{path} describes a model that cannot be built ({error}); bring "
-            "it back from a copy"
+            f"{path} describes a model that cannot be built "
+            f"({archives.one_line(error)}); bring it back from a copy"
         ) from error
+    raise UserError(
+        f"{path} describes a much larger model than the {numbers:,} numbers of "
+        "its checkpoint make; bring it back from a copy"
+    )
 
 
 def load_run(run, which="best"):
@@ -160,7 +186,11 @@ def load_run(run, which="best"):
         for key, array in arrays.items()
         if key not in without and not key.startswith(checkpoint.OPTIMIZER)
     }
-    model = build_model(config, pathlib.Path(run) / "config.json")
+    model = build_model(
+        config,
+        pathlib.Path(run) / "config.json",
+        sum(array.size for array in arrays.values()),
+    )
     checkpoint.assign(model_variables(model), arrays, path)
     vocabulary = load_vocabulary(run)
     known = config["model"].get("vocabulary_size", len(vocabulary))
@@ -190,10 +220,11 @@ def is_run(run):
         raise UserError(f"--workdir={run} is a file; name a folder")
     if (run / "config.json").is_file():
         return True
+    own = _begun(run)
     others = [
         path
         for path in _entries(run)
-        if path.name != "vocabulary.txt" and not files.is_temporary(path.name)
+        if path.name not in own and not files.is_temporary(path.name)
     ]
     if others:
         raise UserError(
@@ -204,7 +235,7 @@ def is_run(run):
 
 
 def start(run, *, flags, architecture, model, data_manifest, words):
-    """Writes `RUN/vocabulary.txt` and `RUN/config.json`.
+    """Writes manifest, vocabulary and config of a run.
 
     Args:
         run: run directory, missing or empty.
@@ -225,7 +256,7 @@ def start(run, *, flags, architecture, model, data_manifest, words):
 
 
 def write(run, config, words):
-    """Writes `RUN/vocabulary.txt`, and `RUN/config.json` last.
+    """Writes the manifest, `RUN/vocabulary.txt`, and `RUN/config.json` last.
 
     Args:
         run: run directory.
@@ -233,8 +264,18 @@ def write(run, config, words):
         words: list of str, the vocabulary in the order of its ids.
     """
     run = pathlib.Path(run)
-    files.write_lines(run / "vocabulary.txt", words)
-    files.write_json(run / "config.json", config)
+    texts = "".join(f"{word}\n" for word in words), json.dumps(config, indent=1)
+    contents = [text.encode() for text in texts]
+    files.write_json(
+        run / MANIFEST,
+        {
+            name: files.fingerprint(io.BytesIO(content))
+            for name, content in zip(_NAMES, contents, strict=True)
+        },
+    )
+    for name, content in zip(_NAMES, contents, strict=True):
+        with files.atomic_path(run / name) as temporary:
+            temporary.write_bytes(content)
 
 
 def check_same(run, *, flags, defaults, data_manifest):
@@ -271,6 +312,16 @@ def remove_leftovers(run):
     """Removes the unfinished files of a killed process; hold the lock."""
     for folder in (pathlib.Path(run), last_path(run).parent):
         files.remove_leftovers(folder)
+
+
+def _begun(run):
+    """Names of the files of a run whose beginning was interrupted."""
+    path = run / MANIFEST
+    if not path.is_file():
+        return ()
+    named = files.read_json(path, "name a new or an empty folder")
+    of_a_run = isinstance(named, dict) and tuple(named) == _NAMES
+    return (MANIFEST, *_NAMES) if of_a_run else ()
 
 
 def _entries(folder):

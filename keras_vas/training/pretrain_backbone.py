@@ -40,7 +40,13 @@ flags.DEFINE_integer("batch_size", 16, "Clips in a batch.", lower_bound=1)
 flags.DEFINE_integer("clips", 2800, "Clips to train on.", lower_bound=1)
 flags.DEFINE_integer("held_out", 200, "Clips to test on.", lower_bound=1)
 flags.DEFINE_integer("size", 64, "Height and width of the clips in pixels.")
-flags.DEFINE_integer("seed", 0, "Decides weights, clips and their order.")
+flags.DEFINE_integer(
+    "seed",
+    0,
+    "Decides weights, clips and their order.",
+    lower_bound=0,
+    upper_bound=2**32 - 1,
+)
 
 _BACKGROUND = 0
 _BACKGROUND_WEIGHT = 0.15

@@ -33,6 +33,7 @@ class Course:
         _check(self, "epochs", 1)
         _check(self, "batch_size", 1)
         _check(self, "statistics_momentum", 0, 1)
+        _check(self, "seed", 0, 2**32 - 1)
 
 
 @dataclasses.dataclass(frozen=True)

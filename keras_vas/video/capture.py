@@ -1,5 +1,6 @@
 """Opening a video file, and nothing else that it may name."""
 
+import contextlib
 import os
 import threading
 
@@ -19,6 +20,17 @@ _opening = threading.Lock()
 
 # The same, for PyAV.
 CONFINEMENT = {"protocol_whitelist": "file", "format_whitelist": _CONTAINERS}
+
+
+@contextlib.contextmanager
+def silence():
+    """OpenCV says nothing of its own on standard error in this block."""
+    level = cv2.utils.logging.getLogLevel()
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    try:
+        yield
+    finally:
+        cv2.utils.logging.setLogLevel(level)
 
 
 def check_name(path):
@@ -51,7 +63,7 @@ def open_capture(path, *, allow_playlists=False, threads=None):
     if threads is not None:
         parameters = [cv2.CAP_PROP_N_THREADS, threads]
     # FFmpeg's options come from the environment alone; it is read here.
-    with _opening:
+    with _opening, silence():
         before = os.environ.get(_OPTIONS)
         if not allow_playlists:
             os.environ[_OPTIONS] = "|".join(filter(None, (before, _CONFINED)))

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.video.capture import open_capture
+from keras_vas.video.capture import open_capture, silence
 from keras_vas.video.image_file import MAX_PIXELS, read_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -233,7 +233,8 @@ def _camera(number):
     # OpenCV takes more digits for an error, not for a camera.
     capture = cv2.VideoCapture()
     if len(str(number)) < _MOST_DIGITS:
-        capture.open(int(number))
+        with silence():
+            capture.open(int(number))
     if not capture.isOpened():
         raise UserError(f"there is no camera {number}; give another number")
     fps = _plausible_fps(capture.get(cv2.CAP_PROP_FPS))

@@ -6,7 +6,6 @@ import pathlib
 import cv2
 import keras
 import numpy as np
-import scipy.special
 
 from keras_vas.errors import UserError
 from keras_vas.video.reader import open_video
@@ -123,7 +122,8 @@ def probabilities(weights, frames):
         pooled = _run(network, frames)[-1].mean(axis=(1, 2))
     logits = pooled @ weights.arrays[f"{names.HEAD}/kernel"]
     logits += weights.arrays[f"{names.HEAD}/bias"]
-    return scipy.special.softmax(logits, axis=-1)
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def _run(network, frames):

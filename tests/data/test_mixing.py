@@ -2,6 +2,8 @@
 
 import collections
 import functools
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -54,8 +56,24 @@ def test_joined_indices_keep_every_record(folders):
 
 
 def test_the_same_record_twice_is_the_users_error(folders):
-    with pytest.raises(UserError, match="have a record moving_actors/few-"):
+    with pytest.raises(
+        UserError,
+        match=r"few.* and .*few.* have the same record",
+    ):
         _joined([folders[1], folders[0], folders[1]])
+
+
+def test_damage_in_any_folder_is_named(folders, tmp_path):
+    index = _joined([folders[0], shutil.copytree(folders[1], tmp_path / "b")])
+    assert records.corruption_error(index) is None
+    with open(index.paths[13], "r+b") as file:
+        file.seek(index.offsets[13] + 100)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    message = str(records.corruption_error(index))
+    assert index.keys[13] in message
+    assert str(tmp_path / "b") in message
 
 
 @pytest.mark.parametrize("sentences_per_clip", [1, 2])

@@ -105,11 +105,16 @@ def test_run_directory_recognises_itself_and_other_folders(tmp_path):
         words=["cat"],
     )
     assert run_directory.is_run(run)
+    config = run_directory.read_config(run)
     run_directory.remove_leftovers(run)
     assert sorted(path.name for path in run.iterdir()) == [
         "config.json",
+        "manifest.json",
         "vocabulary.txt",
     ]
+    (run / "config.json").unlink()  # killed before it was written
+    assert not run_directory.is_run(run)
+    run_directory.write(run, config, ["cat"])
     moved = {**flags, "data": "there"}
     run_directory.check_same(
         run, flags=moved, defaults={}, data_manifest=manifest

@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 
 import numpy as np
 import pytest
@@ -165,7 +166,7 @@ def test_load_run_of_another_architecture(runs, tmp_path):
     for name in ("vocabulary.txt", "checkpoints/best.npz"):
         (tmp_path / name).write_bytes((run / name).read_bytes())
     config = json.loads((run / "config.json").read_text())
-    config["model"]["width"] = 0.25
+    config["model"]["width"] = 0.15
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(UserError, match=r"another architecture.*other shape"):
         run_directory.load_run(tmp_path)
@@ -208,6 +209,11 @@ def test_word_vectors_must_agree(runs, tmp_path):
         )
 
 
+def without_manifest(run):
+    """A run as an earlier version wrote it, which has nothing to compare."""
+    (run / run_directory.MANIFEST).unlink()
+
+
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
@@ -217,18 +223,26 @@ def test_word_vectors_must_agree(runs, tmp_path):
             lambda config: {**config, "flags": {"frame_height": "a"}},
             "is not the config.json",
         ),
+        (
+            lambda config: {
+                **config,
+                "flags": {"frame_height": 2**20, "frame_width": 32},
+            },
+            "is not the config.json",
+        ),
         (lambda config: {**config, "model": [1]}, "is not the config.json"),
         (lambda config: {**config, "model": {"with": 2}}, "cannot be built"),
         (lambda config: {**config, "architecture": "x"}, "cannot be built"),
+        (lambda config: {**config, "architecture": [1]}, "cannot be built"),
         (
             lambda config: {**config, "model": {**config["model"], "width": 0}},
             "cannot be built",
         ),
     ],
 )
-def test_an_edited_config_is_one_line(tmp_path, edit, message):
-    run = tmp_path / "run"
-    make_run(run, encoders="spatial")
+def test_an_edited_config_is_one_line(runs, tmp_path, edit, message):
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    without_manifest(run)
     path = run / "config.json"
     path.write_text(json.dumps(edit(json.loads(path.read_text()))))
     with pytest.raises(UserError, match=message) as error:
@@ -236,9 +250,88 @@ def test_an_edited_config_is_one_line(tmp_path, edit, message):
     assert str(path) in str(error.value)
 
 
-def test_a_vocabulary_of_another_length_is_one_line(tmp_path):
-    run = tmp_path / "run"
-    make_run(run, encoders="spatial")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"width": 1e300},
+        {"vocabulary_size": 10**12},
+    ],
+)
+def test_a_model_much_larger_than_its_checkpoint_is_not_built(runs, change):
+    config = run_directory.read_config(runs[0])
+    changed = {**config, "model": {**config["model"], **change}}
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(UserError, match="a much larger model"):
+        run_directory.build_model(changed, "RUN/config.json", 500_000)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 200_000  # KiB
+
+
+def flip(path, place):
+    data = bytearray(path.read_bytes())
+    data[place] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.txt"])
+def test_a_file_that_is_not_what_was_written_is_named(runs, tmp_path, name):
+    tmp_path = shutil.copytree(runs[0], tmp_path / "run")
+    place = (tmp_path / name).read_bytes().index(b"a") if name < "m" else 0
+    flip(tmp_path / name, place)
+    for read in (run_directory.load_run, run_directory.read_config):
+        with pytest.raises(UserError, match="was edited or is damaged") as e:
+            read(tmp_path)
+        assert str(tmp_path / name) in str(e.value)
+        assert "remove" in str(e.value)
+    flip(tmp_path / name, place)
+    (tmp_path / "notes.txt").write_text("a user's own")
+    moved = tmp_path.rename(tmp_path.with_name("moved"))
+    run_directory.read_config(moved)
+    without_manifest(moved)
+    run_directory.read_config(moved)
+
+
+def test_a_manifest_that_is_none_is_named(runs, tmp_path):
+    tmp_path = shutil.copytree(runs[0], tmp_path / "run")
+    for text in ("[]", "{", '{"checkpoints": 3}', '{"no/such": {}}'):
+        (tmp_path / run_directory.MANIFEST).write_text(text)
+        with pytest.raises(UserError, match=str(tmp_path)):
+            run_directory.read_config(tmp_path)
+
+
+def test_a_folder_with_a_vocabulary_of_its_user_is_no_begun_run(tmp_path):
+    (tmp_path / "vocabulary.txt").write_text("mine\n")
+    with pytest.raises(UserError, match=r"holds vocabulary\.txt"):
+        run_directory.is_run(tmp_path)
+    (tmp_path / run_directory.MANIFEST).write_text('{"mine": 1}')
+    with pytest.raises(UserError, match=r"holds manifest\.json"):
+        run_directory.is_run(tmp_path)
+
+
+def test_numbers_that_were_written_by_others_are_named(tmp_path):
+    path = tmp_path / "best.npz"
+    checkpoint.save(path, ARRAYS, {"step": 1})
+    with np.load(path) as stored:
+        entries = dict(stored)
+    np.savez(path, **entries)
+    checkpoint.load(path)
+    for change in (
+        {"a/kernel": entries["a/kernel"] + 1},
+        {"a/kernel": entries["a/kernel"].reshape(3, 2)},
+        {"metadata": np.array(str(entries["metadata"]).replace("1", "2", 1))},
+    ):
+        np.savez(path, **{**entries, **change})
+        with pytest.raises(UserError, match=r"best\.npz.*not what was written"):
+            checkpoint.load(path)
+    np.savez(path, **{**ARRAYS, "metadata": np.array('{"step": 1}')})
+    arrays, metadata = checkpoint.load(path)  # of an earlier version
+    assert metadata == {"step": 1}
+    assert arrays.keys() == ARRAYS.keys()
+
+
+def test_a_vocabulary_of_another_length_is_one_line(runs, tmp_path):
+    run = shutil.copytree(runs[0], tmp_path / "run")
+    without_manifest(run)
     with open(run / "vocabulary.txt", "a") as file:
         file.write("more\n")
     with pytest.raises(UserError, match=r"has 4 words.*trained with 3"):

@@ -8,6 +8,7 @@ import numpy as np
 from keras_vas.data import records
 from keras_vas.data.picture_clips import coco, language, scene
 from keras_vas.data.records import schema
+from keras_vas.errors import UserError
 
 DATASET = "pictures"
 KINDS = ("cutouts", "stills")
@@ -48,10 +49,21 @@ class Collection:
                     Thing(picture, instance)
                 )
         self.categories = sorted(self.things)
+        if not any(picture.instances for picture in self.backgrounds):
+            raise UserError(
+                f"{source} has no picture of which every object is outlined by "
+                "polygons; give --source more of COCO"
+            )
+        if not self.things:
+            raise UserError(
+                f"{source} has no outlined object that is whole and large; "
+                "give --source more of COCO"
+            )
 
 
 @functools.lru_cache(maxsize=1)
-def _collection(source, seed):
+def collect(source, seed):
+    """The `Collection` of a folder, read once."""
     return Collection(source, seed)
 
 
@@ -66,8 +78,11 @@ def convert(video_id, split, *, source, seed):
 
     Returns:
         `records.Conversion`.
+
+    Raises:
+        UserError: the source is damaged, or has nothing to make clips of.
     """
-    collection = _collection(source, seed)
+    collection = collect(source, seed)
     kind, _, number = video_id.rpartition("-")
     rng = np.random.default_rng(
         [seed, schema.SUBSETS.index(split), KINDS.index(kind), int(number)]
@@ -173,6 +188,8 @@ def _moving(rng, collection):
 def _categories(rng, collection, count):
     """Distinct categories: often a person, and mostly what moves by itself."""
     things = [x for x in collection.categories if x != "person"]
+    if not things:
+        return ["person"]
     shares = np.array([3.0 if language.moves(x) else 1.0 for x in things])
     chosen = rng.choice(
         things, min(count, len(things)), replace=False, p=shares / shares.sum()

@@ -17,7 +17,9 @@ import pathlib
 import cv2
 import numpy as np
 
+from keras_vas.data.records.source_files import is_file_name
 from keras_vas.errors import UserError
+from keras_vas.video.image_file import MAX_PIXELS, read_image
 
 _PLACES = (
     ("instances.json", "captions.json", "images"),
@@ -96,18 +98,19 @@ class Picture:
         Raises:
             UserError: the picture is missing, damaged or of another size.
         """
-        image = cv2.imread(self.path, cv2.IMREAD_COLOR)
-        if image is None:
+        try:
+            image = read_image(pathlib.Path(self.path))
+        except UserError as error:
             raise UserError(
-                f"cannot read the picture {self.path}; the annotations name "
-                "it, so give --source a folder that has all pictures"
-            )
+                f"{error}; the annotations name it, so give --source a folder "
+                "that has all pictures"
+            ) from error
         if image.shape[:2] != (self.height, self.width):
             raise UserError(
                 f"{self.path} is {image.shape[1]} x {image.shape[0]} pixels, "
                 f"but its annotation says {self.width} x {self.height}"
             )
-        return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        return image
 
 
 def read(source):
@@ -133,10 +136,13 @@ def read(source):
     try:
         data = json.loads(path.read_text())
         names = {c["id"]: c["name"] for c in data["categories"]}
+        sizes = {image["id"]: _size(image) for image in data["images"]}
         found = collections.defaultdict(list)
         crowded = set()
         for annotation in data["annotations"]:
-            polygons = _polygons(annotation)
+            if annotation["image_id"] not in sizes:
+                continue
+            polygons = _polygons(annotation, sizes[annotation["image_id"]])
             if polygons:
                 found[annotation["image_id"]].append(
                     Instance(
@@ -159,23 +165,38 @@ def read(source):
             )
             for image in data["images"]
         ]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise UserError(
-            f"{path} is no COCO annotation file: {error}"
+            f"{path} is no COCO annotation file: "
+            f"{type(error).__name__}: {error}"
         ) from error
     return sorted(pictures, key=lambda picture: picture.id)
 
 
-def _polygons(annotation):
+def _size(image):
+    """Width and height of a picture; a ValueError for what none can have."""
+    width, height = image["width"], image["height"]
+    whole = type(width) is type(height) is int and min(width, height) > 0
+    if not whole or width * height > MAX_PIXELS:
+        raise ValueError(f"picture {image['id']} has {width} x {height} pixels")
+    if not is_file_name(image["file_name"]):
+        raise ValueError(f"{image['file_name']!r} is no name of a file")
+    return width, height
+
+
+def _polygons(annotation, size):
     """Corners of an annotation; none for a crowd, run lengths or a line."""
     parts = annotation["segmentation"]
     if annotation.get("iscrowd") or not isinstance(parts, list):
         return ()
-    return tuple(
-        np.maximum(np.reshape(part, (-1, 2)), 0.0)
+    polygons = [
+        np.reshape(np.asarray(part, np.float64), (-1, 2))
         for part in parts
         if len(part) >= 6 and len(part) % 2 == 0
-    )
+    ]
+    if not all(np.isfinite(polygon).all() for polygon in polygons):
+        raise ValueError(f"annotation {annotation['id']} has no finite corners")
+    return tuple(np.clip(polygon, 0.0, size) for polygon in polygons)
 
 
 def whole_instances(picture):

@@ -4,23 +4,14 @@ Such a file may be damaged in any way. What it declares is checked before
 anything is allocated, and whatever its reader raises is one error.
 """
 
-import io
 import math
-import struct
-import zlib
 
 import h5py
 import numpy as np
-import scipy.io
+
+from keras_vas.data.records import mat_file
 
 MOST_BYTES = 2**28
-
-_MAT_HEADER_BYTES = 128
-_COMPRESSED = 15
-_MAT_CLASSES = {
-    "logical": 1, "int8": 1, "uint8": 1, "int16": 2, "uint16": 2,
-    "int32": 4, "uint32": 4, "int64": 8, "uint64": 8, "single": 4, "double": 8,
-}  # fmt: skip
 
 
 class UnreadableError(Exception):
@@ -73,7 +64,7 @@ def _guarded(read, path, names):
     except (UnreadableError, MissingArrayError):
         raise
     except Exception as error:
-        # h5py and SciPy raise errors of a dozen types on damaged files.
+        # h5py raises errors of a dozen types on damaged files.
         raise UnreadableError from error
 
 
@@ -106,32 +97,7 @@ def _read_dataset(file, name):
 
 
 def _read_mat(path, name):
-    file = io.BytesIO(_inflated(path.read_bytes()))
-    found = {entry[0]: entry[1:] for entry in scipy.io.whosmat(file)}
-    if name not in found:
+    array = mat_file.read_array(path.read_bytes(), name, MOST_BYTES)
+    if array is None:
         raise MissingArrayError
-    shape, kind = found[name]
-    _require(kind in _MAT_CLASSES)
-    _require(math.prod(shape) * _MAT_CLASSES[kind] <= MOST_BYTES)
-    array = scipy.io.loadmat(file, variable_names=[name])[name]
-    _require(array.dtype.kind in "biuf")
     return array
-
-
-def _inflated(data):
-    """The same file without compression, at most `MOST_BYTES` of it."""
-    order = {b"IM": "<", b"MI": ">"}[data[126:_MAT_HEADER_BYTES]]
-    parts, size, at = [data[:_MAT_HEADER_BYTES]], 0, _MAT_HEADER_BYTES
-    while at < len(data):
-        kind, length = struct.unpack_from(f"{order}II", data, at)
-        content = data[at + 8 : at + 8 + length]
-        if kind == _COMPRESSED:
-            reader = zlib.decompressobj()
-            content = reader.decompress(content, MOST_BYTES - size)
-            _require(reader.eof)
-        else:
-            content = data[at : at + 8] + content
-        parts.append(content)
-        size += len(content)
-        at += 8 + length
-    return b"".join(parts)

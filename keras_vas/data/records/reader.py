@@ -169,16 +169,21 @@ def join(indices):
         return indices[0]
     keys = np.concatenate([index.keys for index in indices])
     known, counts = np.unique(keys, return_counts=True)
+    paths = np.concatenate([index.paths for index in indices])
     if (counts > 1).any():
+        key = known[counts > 1][0]
+        folders = [
+            str(pathlib.Path(path).parent) for path in paths[keys == key]
+        ]
         raise errors.UserError(
-            f"two data sets have a record {known[counts > 1][0]}; give "
-            "folders of different data sets"
+            f"{' and '.join(folders)} have the same record {key}; give folders "
+            "of different data sets"
         )
     return dataclasses.replace(
         indices[0],
         manifest={"parts": [index.manifest for index in indices]},
         keys=keys,
-        paths=np.concatenate([index.paths for index in indices]),
+        paths=paths,
         offsets=np.concatenate([index.offsets for index in indices]),
         queries=np.concatenate([index.queries for index in indices]),
         corrupt=sum((index.corrupt for index in indices), ()),
@@ -200,24 +205,24 @@ def verify(directory, split, *, progress=False):
     return list(_verify(index, progress))
 
 
-def corruption_error(directory, split):
+def corruption_error(index):
     """The `UserError` that names what is corrupt, after a read has failed.
 
     Args:
-        directory: folder of the data set.
-        split: "train" or "test".
+        index: `RecordIndex` of one data set, or of several.
 
     Returns:
-        `UserError`, or None when every record can be read.
+        `UserError`, or None when every record of their splits can be read.
     """
-    corrupt = verify(directory, split)
+    folders = dict.fromkeys(pathlib.Path(path).parent for path in index.paths)
+    corrupt = [x for folder in folders for x in verify(folder, index.split)]
     if not corrupt:
         return None
     first = corrupt[0]
     return errors.UserError(
-        f"{len(corrupt)} corrupt record(s) in the {split} split, the first: "
-        f"{first.shard}: {first.key}: {first.reason}; {lists.WRITE_AGAIN}, or "
-        "go on without them with --skip_corrupt"
+        f"{len(corrupt)} corrupt record(s) in the {index.split} split, the "
+        f"first: {first.shard}: {first.key}: {first.reason}; "
+        f"{lists.WRITE_AGAIN}, or go on without them with --skip_corrupt"
     )
 
 

@@ -110,6 +110,7 @@ def test_crowds_empty_polygons_and_negative_boxes(tmp_path):
                 [-20.0, -5.0, 30.0, 10.0, 30.0, 60.0],
                 bbox=[-9, 0, 1, 1],
             ),
+            _of(3, DOG, _circle(80, 60, 25)),
         ],
     )
     crowd, empty, negative, *_ = coco.read(source)
@@ -118,6 +119,44 @@ def test_crowds_empty_polygons_and_negative_boxes(tmp_path):
     assert not empty.instances
     assert negative.instances[0].polygons[0].min() == 0
     assert 0 not in {p.id for p in clips.Collection(source).backgrounds}
+
+
+def _set(name, value, kind="annotations"):
+    return lambda data: [x.update({name: value}) for x in data[kind]]
+
+
+@pytest.mark.parametrize(
+    "edit",
+    {
+        "no pictures": lambda data: data["images"].clear(),
+        "no annotations": lambda data: data["annotations"].clear(),
+        "annotations of other pictures": _set("image_id", 99),
+        "no polygons": _set("segmentation", []),
+        "empty polygons": _set("segmentation", [[]]),
+        "odd polygons": _set("segmentation", [[1, 2, 3]]),
+        "run lengths": _set("segmentation", {"size": [9, 9], "counts": [81]}),
+        "crowds": _set("iscrowd", 1),
+        "a text": _set("segmentation", "abc"),
+        "texts": _set("segmentation", [["a"] * 6]),
+        "nan": _set("segmentation", [[float("nan")] * 8]),
+        "far away": _set("segmentation", [[1e300, 1e300, -1e300, 5, 7, 8]]),
+        "unknown categories": _set("category_id", 99),
+        "paths": _set("file_name", "../0.jpg", "images"),
+        "no size": _set("height", 0, "images"),
+        "negative sizes": _set("width", -5, "images"),
+        "large pictures": _set("height", 10**9, "images"),
+        "sizes of text": _set("height", "9", "images"),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_annotations_without_use_are_one_line(source, edit):
+    path = source / "instances.json"
+    data = json.loads(path.read_text())
+    edit[1](data)
+    path.write_text(json.dumps(data))
+    with pytest.raises(UserError, match=str(source)) as raised:
+        clips.collect(str(source), 0)
+    assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

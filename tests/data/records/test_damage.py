@@ -192,7 +192,7 @@ def test_wrong_fields_under_right_checksums_are_one_line(copy, what):
     key = rewrite(copy, lambda fields: fields.update(WRONG[what]))
     index = records.read_index(copy, "test")
     assert [r.key for r in records.verify(copy, "test")] == [key]
-    error = records.corruption_error(copy, "test")
+    error = records.corruption_error(index)
     assert key in str(error)
     assert "\n" not in str(error)
     if "frames" not in what or "seven" in what:

@@ -333,10 +333,10 @@ def test_flipped_bits_are_found_record_by_record(copy):
             file.write(bytes([byte ^ 1]))
     corrupt = records.verify(copy, "train")
     assert [r.key for r in corrupt] == [index.keys[2], index.keys[9]]
-    error = records.corruption_error(copy, "train")
+    error = records.corruption_error(index)
     assert str(error).startswith("2 corrupt record(s) in the train split")
     assert index.keys[2] in str(error)
-    assert records.corruption_error(copy, "test") is None
+    assert records.corruption_error(records.read_index(copy, "test")) is None
     with pytest.raises(errors.UserError, match=f"record {index.keys[2]}"):
         index.read(2)
     assert index.read(3).key == index.keys[3]
