@@ -2,8 +2,9 @@
 
 A prediction is compared with the untouched ground truth at the video's own
 resolution: the padding is cut off, the *probabilities* are resized, and the
-mask is where they exceed 0.5. Samples are judged one by one, so that nothing
-depends on the batch size. What is kept of a sample is some numbers, and its
+mask is where they exceed 0.5; the numbers at a threshold of the run's own are
+counted in the same pass. Samples are judged one by one, so that nothing depends
+on the batch size. What is kept of a sample is some numbers, and its
 compressed mask on disk.
 """
 
@@ -62,18 +63,19 @@ class Judgement:
     chosen: int | str
 
 
-def judge(probabilities, record, query_index):
+def judge(probabilities, record, query_index, threshold=metrics.THRESHOLD):
     """Compares one prediction with the truth and with the other actors.
 
     Args:
         probabilities: float array `(height, width)`, the video's own size.
         record: `schema.AnnotatedFrame`.
         query_index: index into its queries.
+        threshold: what a probability must exceed to belong to the mask.
 
     Returns:
         `(judgement, prediction)`: `Judgement` and bool `(height, width)`.
     """
-    prediction = probabilities > metrics.THRESHOLD
+    prediction = probabilities > threshold
     query = record.queries[query_index]
     target = record.actors[query.actor]
     others = [a for a in record.actors if a is not target and a.mask.any()]
@@ -113,6 +115,7 @@ def evaluate(
     width,
     batch_size=8,
     strategy=None,
+    threshold=None,
     about=None,
     pictures=4,
     progress=True,
@@ -134,6 +137,9 @@ def evaluate(
         batch_size: samples in a batch of all replicas.
         strategy: `tf.distribute.Strategy` with its replicas in this process,
             or `None` for one device.
+        threshold: calibrated threshold of the run. The numbers at it are
+            "calibrated" of metrics.json then; everything else, files and
+            pictures too, is at the protocol's 0.5.
         about: dict of what metrics.json is to say besides.
         pictures: how many pictures of the best, the median and the worst.
         progress: whether a progress bar is shown.
@@ -158,7 +164,10 @@ def evaluate(
     predictions = _Predictions(
         model, vocabulary, index, height, width, batch_size, strategy
     )
-    columns = {name: np.zeros(total) for name in _COLUMNS}
+    thresholds = [metrics.THRESHOLD]
+    if threshold is not None:
+        thresholds.append(threshold)
+    columns = np.zeros((len(thresholds), len(_COLUMNS), total))
     texts = {}
     started = time.monotonic()
     with evaluation_report.MaskFile() as masks:
@@ -171,21 +180,27 @@ def evaluate(
                 disable=not progress,
             )
             for i, (probabilities, record, query) in enumerate(found):
-                judgement, mask = judge(probabilities, record, query)
+                judged = [
+                    judge(probabilities, record, query, x) for x in thresholds
+                ]
+                judgement, mask = judged[0]
                 rows.writerow(_cells(judgement))
                 texts[judgement.query] = None
                 masks.append(mask)
-                for name, column in columns.items():
-                    column[i] = getattr(judgement, name)
+                for row, (found_at, _) in zip(columns, judged, strict=True):
+                    row[:, i] = [getattr(found_at, name) for name in _COLUMNS]
         seconds = time.monotonic() - started
-        ious = metrics.iou(columns["intersection"], columns["union"])
+        ious = metrics.iou(*columns[0, :2])
         evaluation_report.write_pictures(output, index, ious, masks, pictures)
     report = {
         "dataset": index.manifest["dataset"],
         "split": index.split,
         **(about or {}),
-        **metrics.protocol(*(columns[name] for name in _COLUMNS)),
+        **metrics.protocol(*columns[0]),
         "threshold": metrics.THRESHOLD,
+        "calibrated": None
+        if threshold is None
+        else {"threshold": threshold, **metrics.protocol(*columns[1])},
         "height": height,
         "width": width,
         "unknown_word_samples": predictions.unknown_words,

@@ -241,23 +241,17 @@ def table(report):
     Returns:
         Text of several lines.
     """
-    precision = report["precision_at"]
-    names = [f"P@{x}" for x in precision] + [
+    calibrated = report.get("calibrated")
+    names = [f"P@{x}" for x in report["precision_at"]] + [
         "AP",
         "overall",
         "mean",
         "COCO mAP",
     ]
-    values = [
-        report[key] for key in ("ap", "overall_iou", "mean_iou", "coco_map")
-    ]
-    rows = [
-        ("", names),
-        (
-            "this run",
-            [f"{100 * x:.1f}" for x in (*precision.values(), *values)],
-        ),
-    ]
+    rows = [("", names), ("this run", _percent(report))]
+    if calibrated:
+        label = f"this run > {calibrated['threshold']:.3g}"
+        rows.append((label, _percent(calibrated)))
     if report["split"] == "test" and report["dataset"] in PAPER:
         paper = [f"{x:.1f}" for x in PAPER[report["dataset"]]]
         rows.append(("CSTM, the paper", [*paper, "-"]))
@@ -265,16 +259,30 @@ def table(report):
         f"{report['dataset']}, {report['split']} split: {report['samples']:,} "
         "samples; percent; overall and mean are IoU"
     ]
+    if calibrated:
+        lines[0] += (
+            f"; masks above {report['threshold']}, then above the run's "
+            "calibrated threshold"
+        )
     for label, cells in rows:
         lines.append(f"{label:<16}" + "".join(f"{cell:>9}" for cell in cells))
     if report["choice_samples"]:
         line = _choice(report, "", "another actor")
+        if calibrated:
+            share = 100 * calibrated["choice_accuracy"]
+            line += f", calibrated {share:.1f} %"
         if report["mean_iou_chosen"] is not None:
             line += f"; mean IoU {100 * report['mean_iou_chosen']:.1f} in these"
         lines.append(line)
     if report["lookalike_choice_samples"]:
         lines.append(_choice(report, "lookalike_", "one that looks alike"))
     return "\n".join(lines)
+
+
+def _percent(report):
+    keys = ("ap", "overall_iou", "mean_iou", "coco_map")
+    values = *report["precision_at"].values(), *(report[key] for key in keys)
+    return [f"{100 * x:.1f}" for x in values]
 
 
 def _choice(report, prefix, rival):

@@ -72,6 +72,11 @@ class Calibration:
     metrics: dict = dataclasses.field(default_factory=dict)
     threshold: float = THRESHOLD
 
+    @property
+    def calibrated(self):
+        """Whether it was fitted to anything."""
+        return self.source != UNCALIBRATED
+
     def score(self, evidence):
         """Probability that the actor is there, of any array or tensor."""
         return ops.sigmoid(self.slope * evidence + self.offset)

@@ -2,7 +2,8 @@
 
     python evaluate.py --workdir=RUN --data=RECORDS --split=test --output=OUT
 
-Prints the numbers beside the paper's and writes OUT/metrics.json,
+Prints the numbers beside the paper's, at the protocol's threshold 0.5 and, in
+the same pass, at the run's calibrated one, and writes OUT/metrics.json,
 OUT/samples.csv, OUT/samples.png and OUT/pictures/.
 """
 
@@ -13,6 +14,7 @@ from keras_vas import command_line, errors, presets
 from keras_vas.data import frame_size, records
 from keras_vas.evaluation import protocol
 from keras_vas.evaluation import report as evaluation_report
+from keras_vas.presence import score as presence_score
 from keras_vas.runs import run as run_directory
 
 _WORKDIR = flags.DEFINE_string(
@@ -73,6 +75,7 @@ def main(_):
         )
     with strategy.scope():
         model, vocabulary, _ = run_directory.load_run(run, _WHICH.value)
+    calibration = presence_score.Calibration.load(run)
     report = protocol.evaluate(
         model,
         vocabulary,
@@ -82,6 +85,7 @@ def main(_):
         width=width,
         batch_size=_BATCH_SIZE.value,
         strategy=strategy,
+        threshold=calibration.threshold if calibration.calibrated else None,
         about={"workdir": _WORKDIR.value, "checkpoint": _WHICH.value},
     )
     print(evaluation_report.table(report))

@@ -90,10 +90,7 @@ def main(_):
             licence=_LICENCE.value,
             preset=presets.PRESETS.get(_WORKDIR.value),
         )
-    if (
-        presence_score.Calibration.load(run).source
-        == presence_score.UNCALIBRATED
-    ):
+    if not presence_score.Calibration.load(run).calibrated:
         print("the score is not calibrated; --data=RECORDS does it")
     print(f"written to {path}")
 

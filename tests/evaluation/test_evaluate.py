@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from keras_vas.data.records import shard as shard_files
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.models import variables
 from keras_vas.models.cstm.cstm import CSTM
+from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 
@@ -124,6 +126,22 @@ def test_evaluate_leaves_numbers_rows_and_pictures(evaluate, tmp_path):
     )
     pictures = list((tmp_path / "out" / "pictures").iterdir())
     assert len(pictures) == 12
+
+
+def test_the_runs_own_threshold_stands_beside_the_protocols(
+    evaluate, workdir, tmp_path
+):
+    run = tmp_path / "run"
+    shutil.copytree(workdir, run)
+    calibration = presence_score.Calibration(source="a test", threshold=0.25)
+    calibration.save(run)
+    finished = evaluate(workdir=run, output=tmp_path / "out", split="test")
+    assert finished.returncode == 0, finished.stderr
+    assert "this run > 0.25" in finished.stdout
+    report = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert report["threshold"] == 0.5
+    assert report["calibrated"]["threshold"] == 0.25
+    assert report["calibrated"]["samples"] == 10
 
 
 def test_a_corrupt_record_and_skip_corrupt(evaluate, data, tmp_path):

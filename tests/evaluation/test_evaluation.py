@@ -103,7 +103,7 @@ def rows_of(output):
         return list(csv.DictReader(file))
 
 
-def by_hand(frame, query):
+def by_hand(frame, query, threshold=0.5):
     """The whole way of one sample, in NumPy and OpenCV."""
     image = schema.decode_jpeg(frame.clip[4]).astype(np.float32)
     scale = min(64 / frame.height, 96 / frame.width)
@@ -115,7 +115,7 @@ def by_hand(frame, query):
     signs = [1 if colour in query.text else -1 for colour in COLOURS]
     probabilities = 1 / (1 + np.exp(4 - 8 * (padded / 255 @ np.array(signs))))
     content = probabilities[top : top + size[1], left : left + size[0]]
-    mask = cv2.resize(content, (frame.width, frame.height)) > 0.5
+    mask = cv2.resize(content, (frame.width, frame.height)) > threshold
     ious = [(mask & a.mask).sum() / (mask | a.mask).sum() for a in frame.actors]
     return mask, ious
 
@@ -357,6 +357,46 @@ def test_sizes_that_do_not_fit_are_refused(index, tmp_path):
     with pytest.raises(ValueError, match="width=100"):
         run(index, tmp_path, width=100)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.9])
+def test_the_calibrated_threshold_is_counted_in_the_same_pass(
+    index, output, tmp_path, threshold
+):
+    calls = []
+
+    def counted(inputs, training):
+        calls.append(tf.shape(inputs["tokens"])[0])
+        return colour_model(inputs, training)
+
+    found = run(index, tmp_path, counted, threshold=threshold)
+    assert len(calls) == 1  # traced once
+    at = found["calibrated"]
+    ious, sizes = [], np.zeros(2)
+    for i in range(16):
+        frame = index.read(i // 4)
+        query = frame.queries[i % 4]
+        mask, all_ious = by_hand(frame, query, threshold)
+        truth = frame.actors[query.actor].mask
+        ious.append(all_ious[query.actor])
+        sizes += (mask & truth).sum(), (mask | truth).sum()
+    assert at["threshold"] == threshold
+    assert at["mean_iou"] == pytest.approx(np.mean(ious), abs=5e-3)
+    assert at["overall_iou"] == pytest.approx(sizes[0] / sizes[1], abs=5e-3)
+    assert abs(at["mean_iou"] - found["mean_iou"]) > 0.01
+    # What stands at 0.5 is the same to the last bit.
+    before = json.loads((output / "metrics.json").read_text())
+    assert before.pop("calibrated") is None
+    timed = {"seconds", "samples_per_second"}
+    assert {k: v for k, v in found.items() if k in before.keys() - timed} == {
+        k: v for k, v in before.items() if k not in timed
+    }
+    assert rows_of(tmp_path) == rows_of(output)
+    lines = evaluation_report.table(found).splitlines()
+    assert lines[3].split()[:4] == ["this", "run", ">", str(threshold)]
+    assert lines[3].split()[-2] == f"{100 * at['mean_iou']:.1f}"
+    assert "calibrated" in lines[0]
+    assert f"calibrated {100 * at['choice_accuracy']:.1f} %" in lines[4]
 
 
 def report_of(dataset, split="test"):
