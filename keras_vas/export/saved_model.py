@@ -37,9 +37,9 @@ from keras_vas.export.checks import MAX_ROWS
 from keras_vas.export.graph import ServedModel
 from keras_vas.export.images import MAX_REQUEST_PIXELS
 from keras_vas.prediction import about as about_lib
-from keras_vas.prediction.keras_file import MEMBERS
 from keras_vas.prediction.segmenters import MANIFEST
 from keras_vas.presence import score as presence_score
+from keras_vas.presets.keras_file import MEMBERS
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 

@@ -6,7 +6,10 @@ here; training, evaluation, export and prediction then know it.
 
 import importlib
 
-MODELS = {"cstm": "keras_vas.models.cstm.cstm.CSTM"}
+MODELS = {
+    "cstm": "keras_vas.models.cstm.cstm.CSTM",
+    "cstm_authors": "keras_vas.models.cstm_authors.cstm_authors.AuthorsCSTM",
+}
 DEFAULT = "cstm"
 
 

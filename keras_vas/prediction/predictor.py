@@ -18,12 +18,13 @@ from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import about as about_lib
-from keras_vas.prediction import keras_file, windows
+from keras_vas.prediction import windows
 from keras_vas.prediction.options import Options
 from keras_vas.prediction.result import FrameResult, Segmentation
 from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
+from keras_vas.presets import addresses, keras_file, preset_file
 from keras_vas.runs import run as run_directory
 from keras_vas.video.reader import Source, open_video
 
@@ -38,9 +39,10 @@ def load(
 
     Args:
         path: name or file of a preset, a run directory of train.py, a `.keras`
-            file or a SavedModel of export.py (the folder with
-            `saved_model.pb`, or the one above it, whose highest version is
-            taken).
+            file, the address of such a file (`https://HOST/FILE#sha256=HEX`,
+            `hf://USER/MODEL`, `kaggle://...`), or a SavedModel of export.py
+            (the folder with `saved_model.pb`, or the one above it, whose
+            highest version is taken).
         which: checkpoint of a run directory, `"best"` or `"last"`.
 
     Returns:
@@ -49,11 +51,15 @@ def load(
     Raises:
         UserError: there is nothing, or something else.
     """
-    given, path = path, presets.run_of(path)
-    preset = None if path is given else presets.PRESETS.get(str(given))
-    name, path = pathlib.Path(given).absolute().name, pathlib.Path(path)
-    if path.is_file():
+    given, path = path, pathlib.Path(presets.local(path))
+    name = path.absolute().name
+    if addresses.is_address(given):
+        name = addresses.name_of(str(given))
+    if path.is_file() and path.suffix != preset_file.SUFFIX:
         return _predictor(name, *keras_file.load(path))
+    run = pathlib.Path(presets.run_of(path))
+    preset = None if run == path else presets.PRESETS.get(str(given))
+    path = run
     if (path / "config.json").is_file():
         model, vocabulary, config = run_directory.load_run(path, which)
         calibration = presence_score.Calibration.load(path)

@@ -93,13 +93,17 @@ def fold(run, output):
             )
 
 
-def unfold(path, run, cache=None):
-    """Makes a run directory of a preset, with its backbones.
+def load(path, cache=None):
+    """Loads a preset, with its backbones.
 
     Args:
         path: the preset's file.
-        run: folder to make; config.json is written last.
         cache: folder of the cache of weights.
+
+    Returns:
+        `(model, words, config, calibration)`: a `SegmentationModel`, the list
+        of its words, the dict of a run's config.json, and its
+        `presence_score.Calibration`.
 
     Raises:
         UserError: the file is damaged or of another version, or backbones
@@ -133,14 +137,8 @@ def unfold(path, run, cache=None):
         arrays,
         path,
     )
-    run_directory.best_path(run).parent.mkdir(parents=True, exist_ok=True)
-    checkpoint.save(
-        run_directory.best_path(run),
-        checkpoint.read(variables),
-        {"step": 0, "epoch": 0, "training_only": []},
-    )
-    presence_score.Calibration(**about["presence"]).save(run)
-    run_directory.write(run, about["config"], about["words"])
+    calibration = presence_score.Calibration(**about["presence"])
+    return model, about["words"], about["config"], calibration
 
 
 def read(path):
@@ -155,6 +153,11 @@ def read(path):
         version = about["version"]
         if not about.keys() >= _PARTS:
             raise ValueError("a part of its description is missing")
+        presence_score.Calibration.from_json(json.dumps(about["presence"]))
+        if not about["backbones"].keys() <= set(_BACKBONES):
+            raise ValueError("it describes other backbones")
+        if not all(word.split() == [word] for word in about["words"]):
+            raise ValueError("a word is none")
         arrays = {
             name: _from_planes(planes).astype(np.float32)
             for name, planes in stored.items()

@@ -6,7 +6,10 @@ import pathlib
 
 from keras_vas import files
 from keras_vas.errors import UserError
-from keras_vas.presets import preset_file
+from keras_vas.models.variables import model_variables
+from keras_vas.presets import addresses, keras_file, preset_file
+from keras_vas.runs import checkpoint
+from keras_vas.runs import run as run_directory
 from keras_vas.weights import cache as weights_cache
 
 _FOLDER = pathlib.Path(__file__).parent
@@ -86,12 +89,19 @@ def path_of(name):
     return _FOLDER / f"{name}.npz"
 
 
+def local(model, cache=None):
+    """The path of a model at an address, downloaded; any other as it is."""
+    if addresses.is_address(model):
+        return addresses.fetch(str(model), cache)
+    return model
+
+
 def run_of(model, cache=None):
-    """The run directory that a name, a preset's file or a run means.
+    """The run directory that a name, an address, a file or a run means.
 
     Args:
-        model: name in `PRESETS`; path of a file of `export.py
-            --format=preset`; or any other path, which is returned as it is.
+        model: name in `PRESETS`; path or address of a preset or `.keras`
+            file of export.py; or any other path, which is returned as it is.
             A folder or file of that name comes before a preset.
         cache: folder of the cache, see `weights.cache.folder`.
 
@@ -100,12 +110,13 @@ def run_of(model, cache=None):
 
     Raises:
         UserError: the file is damaged or of another version, its checksum
-            differs, or the backbones cannot be had.
+            differs, it cannot be had, or its backbones cannot.
     """
+    model = local(model, cache)
     path = pathlib.Path(model)
     if str(model) in PRESETS and not path.exists():
         path = path_of(model)
-    elif not (path.is_file() and path.suffix == preset_file.SUFFIX):
+    elif not (path.is_file() and path.suffix in addresses.SUFFIXES):
         return model
     found = digest(path)
     wanted = PRESETS.get(str(model))
@@ -120,8 +131,26 @@ def run_of(model, cache=None):
         folder.mkdir(parents=True, exist_ok=True)
         with files.lock(folder):
             if not (run / "config.json").is_file():
-                preset_file.unfold(path, run, cache)
+                _unfold(path, run, cache)
     return run
+
+
+def _unfold(path, run, cache):
+    """Makes a run directory of a file; config.json is written last."""
+    if path.suffix == preset_file.SUFFIX:
+        model, words, config, calibration = preset_file.load(path, cache)
+    else:
+        model, vocabulary, config, calibration = keras_file.load(path)
+        words = vocabulary.words
+    best = run_directory.best_path(run)
+    best.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.save(
+        best,
+        checkpoint.read(model_variables(model)),
+        {"step": 0, "epoch": 0, "training_only": []},
+    )
+    calibration.save(run)
+    run_directory.write(run, config, words)
 
 
 def digest(path):
@@ -131,6 +160,6 @@ def digest(path):
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise UserError(
-            f"cannot read the preset {path}: {error.strerror}; install the "
-            "package again"
+            f"cannot read {path}: {error.strerror}; install the package or "
+            "get the file again"
         ) from error

@@ -20,7 +20,9 @@ from keras_vas.runs import run as run_directory
 _WORKDIR = flags.DEFINE_string(
     "workdir",
     None,
-    "Run directory written by train.py, or a preset.",
+    "Run directory written by train.py, a preset, a .keras file, or the "
+    "address of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or "
+    "kaggle://...",
     required=True,
 )
 _DATA = flags.DEFINE_string(

@@ -26,7 +26,8 @@ from keras_vas.video.reader import open_video
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Preset, run directory, .keras file or SavedModel folder.",
+    "Preset, run directory, .keras file, SavedModel folder, or the address of "
+    "a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
     required=True,
 )
 _VIDEO = flags.DEFINE_string(

@@ -2,10 +2,10 @@
 
 A pickle is a program that may call whatever it names. Python's parser takes
 this one apart and nothing runs it: the few instructions with which NumPy
-writes arrays of numbers, in dicts, are followed here, every other is refused.
-An array is made of its bytes alone, and what is built is bounded by the
-file's length and by a number of steps, so that a hostile file can do nothing
-but fail.
+writes arrays of numbers, in dicts, are followed here, every other is refused;
+`torch_file` adds what stands for tensors. An array is made of its bytes alone,
+and what is built is bounded by the file's length and by a number of steps, so
+that a hostile file can do nothing but fail.
 """
 
 import pickletools
@@ -20,7 +20,7 @@ _STEPS = 100_000  # I3D takes 7,633
 _DEPTH = 16
 _KEY_LENGTH = 200
 _VALUES = {
-    *("BININT", "BININT1", "BININT2", "LONG1"),
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
     *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
     *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
 }
@@ -80,7 +80,6 @@ _GLOBALS = {
     "numpy.core.numeric _frombuffer": _array_of_buffer,
     "numpy._core.numeric _frombuffer": _array_of_buffer,
 }
-_CALLABLE = (_Type, _Array, _array_of_buffer)
 
 
 def read(data, source):
@@ -98,7 +97,7 @@ def read(data, source):
             numbers in dicts keyed by strings.
     """
     try:
-        return _leaves(_followed(data))
+        return _leaves(followed(data, _GLOBALS))
     except Exception as error:
         raise UserError(
             f"{source} is refused ({' '.join(str(error).split())[:200]}); a "
@@ -107,8 +106,19 @@ def read(data, source):
         ) from error
 
 
-def _followed(data):
-    """What a pickle builds."""
+def followed(data, names, persistent=None, steps=_STEPS):
+    """What a pickle builds.
+
+    Args:
+        data: bytes of the pickle.
+        names: dict of "module name" to what stands for it; a function in it
+            may be called with what the pickle holds.
+        persistent: function of a persistent id to what stands for it.
+        steps: how many instructions are followed at most.
+
+    Raises:
+        Exception: of any kind, for anything else.
+    """
     stack, marks, memo = [], [], []
 
     def taken(count):
@@ -126,8 +136,8 @@ def _followed(data):
 
     for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
         name = opcode.name
-        if step == _STEPS:
-            raise ValueError(f"it takes more than {_STEPS:,} steps")
+        if step == steps:
+            raise ValueError(f"it takes more than {steps:,} steps")
         if name in _VALUES:
             stack.append(value)
         elif name in _CONSTANTS:
@@ -154,19 +164,30 @@ def _followed(data):
             stack.append(memo[value])
         elif name in ("GLOBAL", "STACK_GLOBAL"):
             wanted = value or "{!s} {!s}".format(*map(_text, taken(2)))
-            if wanted not in _GLOBALS:
+            if wanted not in names:
                 raise ValueError(f"it asks for {wanted}")
-            stack.append(_GLOBALS[wanted])
+            stack.append(names[wanted])
         elif name == "REDUCE":
             function, arguments = taken(2)
-            if function not in _CALLABLE:
+            if not callable(function) or function not in names.values():
                 raise ValueError("it calls what is no function")
             stack.append(function(*arguments))
         elif name == "BUILD":
             (state,) = taken(1)
-            if not isinstance(top(), _Type | _Array):
+            if not hasattr(top(), "set"):
                 raise ValueError("it fills what is no array")
             top().set(*state)
+        elif name == "EMPTY_LIST":
+            stack.append([])
+        elif name in ("APPEND", "APPENDS"):
+            count = 1 if name == "APPEND" else len(stack) - marks.pop()
+            items = taken(count)
+            if not isinstance(top(), list):
+                raise ValueError("it fills what is no list")
+            top().extend(items)
+        elif name == "BINPERSID" and persistent is not None:
+            (place,) = taken(1)
+            stack.append(persistent(place))
         elif name == "STOP":
             (result,) = taken(len(stack))
             return result
@@ -185,7 +206,9 @@ def _set_items(items, target):
     if not isinstance(target, dict):
         raise ValueError("it fills what is no dict")
     for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str) or len(key) > _KEY_LENGTH:
+        if type(key) is not int and not (
+            isinstance(key, str) and len(key) <= _KEY_LENGTH
+        ):
             raise ValueError("a key is no short text")
         target[key] = value
 

@@ -41,8 +41,8 @@ from keras_vas.errors import UserError
 from keras_vas.export import saved_model
 from keras_vas.models import registry
 from keras_vas.models.variables import model_variables
-from keras_vas.prediction import keras_file
 from keras_vas.presence.score import Calibration
+from keras_vas.presets import keras_file
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.serving.local_server import tensors

@@ -1,10 +1,9 @@
 """Downloads and packages, whole and of the right checksum or not at all."""
 
 import hashlib
-import http.server
 import sys
-import threading
 
+import file_server
 import published_weights as published
 import pytest
 
@@ -21,38 +20,10 @@ from keras_vas.weights.registry import Pretrained, Source
 CONTENT = bytes(range(256)) * 40
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`; `/cut/...` ends after half the bytes."""
-
-    def do_GET(self):
-        """Answers one request."""
-        self.server.asked.append(self.path)
-        name = self.path.removeprefix("/cut")
-        if name not in self.server.files:
-            self.send_error(404)
-            return
-        content = self.server.files[name]
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        if self.path != name:
-            content = content[: len(content) // 2]
-        self.wfile.write(content)
-
-    def log_message(self, *_):
-        """Says nothing."""
-
-
 @pytest.fixture
 def server():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.files, server.asked = {"/file": CONTENT}, []
-    server.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    server.server_close()
+    with file_server.serve({"/file": CONTENT}) as server:
+        yield server
 
 
 def digest(content):

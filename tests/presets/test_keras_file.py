@@ -15,7 +15,7 @@ from keras_vas import CSTM
 from keras_vas.errors import UserError
 from keras_vas.export import saved_model
 from keras_vas.models import variables
-from keras_vas.prediction import keras_file
+from keras_vas.presets import keras_file
 
 WEIGHTS = "model.weights.h5"
 

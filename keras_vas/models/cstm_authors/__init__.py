@@ -1,0 +1,1 @@
+"""The network of the published inference code of CSTM's authors."""
