@@ -63,7 +63,7 @@ PRESETS = {
         "from ImageNet's classes by WordNet; motion only as far as 30 videos "
         "and moved cut-outs show it; of two people it often takes the wrong "
         "one, and its score says little about who is absent",
-        speed="0.22 on 2 CPU cores, for one sentence about a clip",
+        speed="0.22 seconds a mask, for one sentence, on 2 CPU cores",
         sha256="7896f491da4d4eed600d051f8cbbcf80"
         "1ea4de822b6f5a16079083412cb411e5",
         real=True,
@@ -76,7 +76,7 @@ PRESETS = {
         licence="Apache-2.0",
         knows="64 words, 36 looks and 8 actions at 64 x 64 pixels; nothing "
         "of real videos",
-        speed="0.04 on 2 CPU cores",
+        speed="0.04 seconds a mask on 2 CPU cores",
         sha256="1060fff3ef81371c8c5bef5d572c6dad"
         "5d526686eff0dda045f2f8b8eb20392f",
         real=False,

@@ -21,6 +21,7 @@ _MODULES = {
     "serve": "keras_vas.serving_server",
     "client": "keras_vas.serving_client",
     "weights": "keras_vas.weights",
+    "port_cstm": "keras_vas.programs.port_cstm",
     "summary": "keras_vas.models.summary",
     "draw_clip": "keras_vas.data.moving_actors",
 }

@@ -2,7 +2,9 @@
 
 import subprocess
 import sys
+import zipfile
 
+import keras
 import numpy as np
 import pytest
 import torch_checkpoint
@@ -73,23 +75,26 @@ def run(authors, vectors, repository, tmp_path_factory):
     return folder / "run"
 
 
+def asked(clip, vocabulary):
+    tokens = np.asarray(vocabulary.encode([SENTENCE]))
+    return {"frames": clip[None], "tokens": tokens}
+
+
 def test_the_ported_run_gives_the_authors_logits(authors, run, clip):
     _, expected = authors
     model, vocabulary, config = run_directory.load_run(run)
     assert config["flags"] == {"frame_height": 320, "frame_width": 320}
-    inputs = {"frames": clip[None], "tokens": vocabulary.encode([SENTENCE])}
+    inputs = asked(clip, vocabulary)
     found = np.asarray(model(inputs, training=False)["mask_logits"])
     assert found.shape == (1, 64, 96, 1)
     spread = np.ptp(expected)
     assert spread > 0.1
-    np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-3 * spread)
+    np.testing.assert_allclose(found[0, ..., 0], expected, atol=1e-4 * spread)
 
 
 def test_the_modulated_features_have_negative_borders(authors, run, clip):
     """What pooling pads with matters here: another padding fails above."""
     model, vocabulary, _ = run_directory.load_run(run)
-    import keras
-
     parts = keras.Model(
         model.inputs,
         [
@@ -97,8 +102,7 @@ def test_the_modulated_features_have_negative_borders(authors, run, clip):
             for x in ("spatial", "temporal")
         ],
     )
-    inputs = {"frames": clip[None], "tokens": vocabulary.encode([SENTENCE])}
-    for feature in parts(inputs):
+    for feature in parts(asked(clip, vocabulary)):
         assert (np.asarray(feature) < -0.01).mean() > 0.001
 
 
@@ -113,14 +117,13 @@ def test_the_ported_run_segments_and_says_what_it_is(run):
 
 def test_every_array_is_used_once(authors):
     state = authors[0].state
-    for name, said in (
-        ("cmam_t.2.vt.conv3d.weight", "lacks 'cmam_t.2.vt.conv3d.weight'"),
-        ("ires_trans.0.0.weight", "lacks 'ires_trans.0.0.weight'"),
+    for name, function in (
+        ("cmam_t.2.vt.conv3d.weight", state_dict.convert),
+        ("ires_trans.0.0.weight", state_dict.arguments),
     ):
         rest = {key: x for key, x in state.items() if key != name}
-        with pytest.raises(UserError, match=said):
-            state_dict.arguments(rest, "a file")
-            state_dict.convert(rest, "a file")
+        with pytest.raises(UserError, match=f"lacks '{name}'"):
+            function(rest, "a file")
     with pytest.raises(UserError, match=r"nobody knows its lgfs\.weight"):
         state_dict.convert({**state, "lgfs.weight": np.zeros(3)}, "a file")
     odd = {**state, "t_layer1.0.batch3d.bias": np.zeros((3, 5))}
@@ -180,8 +183,6 @@ def test_other_files_are_the_users_error(tmp_path, damage):
 
 def rewrite(path, damage):
     """Lets the pickle call another function, or claim a larger tensor."""
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     data = members["archive/data.pkl"]
