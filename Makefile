@@ -5,11 +5,13 @@ DEMO = runs/demo
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.PHONY: install real pictures demo ablations test test-fast fuzz lint format lock clean
+.PHONY: install real pictures demo ablations test test-fast fuzz lint format \
+	docs dist lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
-# checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving and
-# notebook are among what the tests need, and so there in any case.
+# checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving,
+# notebook, benchmarks and docs are among what the tests need, and so there in
+# any case.
 EXTRAS ?=
 GPU = $(if $(findstring gpu,$(EXTRAS)),-gpu)
 LOCK = requirements$(GPU).lock
@@ -17,7 +19,7 @@ INSTALLED = $(VENV)/.installed$(GPU)
 
 install: $(INSTALLED)
 
-$(INSTALLED): $(LOCK) setup.py
+$(INSTALLED): $(LOCK) pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else f"error: Python 3.11 to 3.13 is needed and this is {v[0]}.{v[1]}; give another one: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip install --quiet --disable-pip-version-check \
@@ -113,14 +115,27 @@ format: install
 	$(RUN) -m ruff check --fix .
 	$(RUN) -m ruff format .
 
+# The pages as a site, site/index.html. A broken link is an error.
+PAGES = build/site_pages
+docs: install
+	$(RUN) docs/site_pages.py $(PAGES)
+	NO_MKDOCS_2_WARNING=1 $(RUN) -m mkdocs build --strict \
+		--config-file $(PAGES)/site.yml
+
+# A wheel and a source distribution, whose tests run where it is unpacked.
+dist: install
+	rm -rf build/lib
+	$(RUN) -c "from setuptools import build_meta as b; \
+		b.build_sdist('dist'); b.build_wheel('dist')"
+
 # Needs uv (https://docs.astral.sh/uv); one file for Python 3.11 to 3.13.
-COMPILE = uv pip compile setup.py --universal --python-version 3.11 \
+COMPILE = uv pip compile pyproject.toml --universal --python-version 3.11 \
 	--generate-hashes --no-annotate --no-header --quiet \
-	--extra test --extra lint --extra app --extra serving --extra notebook
+	--extra test --extra lint
 lock:
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra gpu --constraint requirements.lock \
 		--output-file requirements-gpu.lock
 
 clean:
-	rm -rf $(DEMO) $(DEMO)-* $(REAL) $(REAL)-*
+	rm -rf $(DEMO) $(DEMO)-* $(REAL) $(REAL)-* site dist build

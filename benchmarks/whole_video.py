@@ -91,7 +91,7 @@ def network():
         FLAGS.width,
         presence_score.Calibration(),
     )
-    return Predictor(segmenter, model, vocabulary)
+    return Predictor(segmenter, None, model, vocabulary)
 
 
 def sentences():

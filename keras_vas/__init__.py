@@ -7,11 +7,17 @@ trained model that segments videos.
 """
 
 import importlib
+import typing
 
 from keras_vas import quiet_tensorflow
 
 __version__ = "0.2.0"
 __all__ = ["CSTM", "layers", "load"]
+
+if typing.TYPE_CHECKING:
+    from keras_vas import layers as layers
+    from keras_vas.models.cstm.cstm import CSTM as CSTM
+    from keras_vas.prediction.predictor import load as load
 
 quiet_tensorflow.install()
 

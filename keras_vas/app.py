@@ -2,9 +2,9 @@ r"""A web page that finds what a sentence means in a video.
 
     python -m keras_vas.app --model=RUN
 
-RUN is a run directory of train.py, a .keras file or a SavedModel of
-export.py; only the first two can show word attention. Needs Gradio: pip
-install 'keras_vas[app]'. Ctrl-C ends it.
+RUN is a preset, a run directory of train.py, a .keras file or a SavedModel of
+export.py; all but the last can show word attention. Needs Gradio: pip install
+'keras_vas[app]'. Ctrl-C ends it.
 
 Only this computer can open the page unless --host says otherwise. What
 visitors send is kept in a temporary folder, apart for each, and removed when
@@ -20,7 +20,7 @@ from keras_vas.page.limits import Limits
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Run directory, .keras file or SavedModel folder.",
+    "Preset, run directory, .keras file or SavedModel folder.",
     required=True,
 )
 _WHICH = flags.DEFINE_enum(

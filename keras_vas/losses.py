@@ -1,12 +1,20 @@
 """Losses of predicted masks, summed over the decoder's stages."""
 
+from typing import Literal
+
 from keras import ops
 
 KINDS = ("bce", "bce_dice", "focal")
 FOCAL_GAMMA = 2.0
 
 
-def segmentation_loss(outputs, mask, *, kind="bce_dice", positive_weight=1.5):
+def segmentation_loss(
+    outputs: dict,
+    mask,
+    *,
+    kind: Literal[*KINDS] = "bce_dice",
+    positive_weight: float = 1.5,
+):
     """Loss of a batch of masks, summed over all mask heads.
 
     A head at stride s is compared with the mask averaged over s x s cells.

@@ -9,13 +9,14 @@ follows COCO.
 """
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 THRESHOLD = 0.5  # of the probability of a pixel that belongs to a mask
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
-def iou(intersection, union):
+def iou(intersection: ArrayLike, union: ArrayLike) -> np.ndarray:
     """IoU of each sample, float64; 1 where the union is empty.
 
     Args:
@@ -27,17 +28,17 @@ def iou(intersection, union):
     return np.where(union > 0, intersection / np.maximum(union, 1), 1.0)
 
 
-def overall_iou(intersection, union):
+def overall_iou(intersection: ArrayLike, union: ArrayLike) -> float:
     """Sum of the intersections over the sum of the unions."""
     return float(iou(np.sum(intersection), np.sum(union)))
 
 
-def precision_at(ious, threshold):
+def precision_at(ious: ArrayLike, threshold: float) -> float:
     """Share of the samples with IoU >= threshold."""
     return float(np.mean(np.asarray(ious) >= threshold))
 
 
-def average_precision(ious):
+def average_precision(ious: ArrayLike) -> float:
     """The paper's AP: mean precision at .50, .55, ..., .95.
 
     No ranking and no recall enter; COCO's number of the same name is
@@ -46,7 +47,9 @@ def average_precision(ious):
     return float(np.mean([precision_at(ious, x) for x in AP_THRESHOLDS]))
 
 
-def coco_map(intersection, union, scores):
+def coco_map(
+    intersection: ArrayLike, union: ArrayLike, scores: ArrayLike
+) -> float:
     """COCO's mAP@[.50:.95], area "all", one category.
 
     Every sample is an image of its own with one true mask and one predicted
@@ -76,7 +79,9 @@ def coco_map(intersection, union, scores):
     return float(np.mean(areas))
 
 
-def choice_accuracy(target_iou, other_iou):
+def choice_accuracy(
+    target_iou: ArrayLike, other_iou: ArrayLike
+) -> tuple[float | None, int]:
     """How often the prediction fits its target better than any rival.
 
     A choice is right if the IoU with the target is strictly above the best
@@ -96,7 +101,9 @@ def choice_accuracy(target_iou, other_iou):
     return (float(np.sum(chosen) / count) if count else None), count
 
 
-def mean_iou_chosen(target_iou, other_iou):
+def mean_iou_chosen(
+    target_iou: ArrayLike, other_iou: ArrayLike
+) -> float | None:
     """Mean IoU among the right choices, `None` if there is none.
 
     Args: as for `choice_accuracy`.
@@ -114,7 +121,13 @@ def _choices(target_iou, other_iou):
     return counted & (target_iou > np.where(counted, other_iou, 0)), counted
 
 
-def protocol(intersection, union, scores, other_iou, lookalike_iou):
+def protocol(
+    intersection: np.ndarray,
+    union: np.ndarray,
+    scores: np.ndarray,
+    other_iou: np.ndarray,
+    lookalike_iou: np.ndarray,
+) -> dict[str, float | int | None]:
     """Every number of the evaluation protocol, from per-sample columns.
 
     Args:

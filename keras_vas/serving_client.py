@@ -4,6 +4,7 @@ r"""Asks TensorFlow Serving, or the local server, about a video.
         --video=in.mp4 --query="the dog running on the left" --output=out
 
 writes the folder that segment.py writes; see `prediction/result_folder.py`.
+--grpc=127.0.0.1:8500 asks the gRPC port instead.
 """
 
 from keras_vas.errors import UserError
@@ -52,7 +53,6 @@ def run():
     command_line.define_flags(
         ServingClient,
         without=("version",),
-        defaults={"url": "http://127.0.0.1:8501"},
     )
     command_line.run(
         lambda _: _segment(
@@ -65,7 +65,6 @@ def run():
 
 
 def _segment(values, client):
-    from keras_vas.metrics import THRESHOLD
     from keras_vas.prediction import result_folder
     from keras_vas.video.reader import open_video
 
@@ -76,9 +75,11 @@ def _segment(values, client):
     states = client.status()
     if "AVAILABLE" not in states.values():
         raise ServingError(
-            f"{values.url}: no version of {values.model} is loaded; the "
-            f"server says {states}"
+            f"{values.grpc or values.url}: no version of {values.model} is "
+            f"loaded; the server says {states}"
         )
+    about = client.describe(values.query)
+    print(about, flush=True)
     folder = result_folder.ResultFolder(
         values.output,
         video,
@@ -94,7 +95,7 @@ def _segment(values, client):
                 frame.number,
                 frame.time_seconds,
                 frame.image,
-                masks > THRESHOLD,
+                masks > about.threshold,
                 scores,
             )
             shown = ", ".join(f"{score:.2f}" for score in scores)

@@ -7,93 +7,101 @@ For development and tests, where the `tensorflow/serving` image cannot run;
 begun requests ten seconds, and ends.
 """
 
+import contextlib
 import os
 import signal
+import socket
+import sys
 import threading
+import time
 
+import uvicorn
 from absl import flags
 
 from keras_vas import command_line
 from keras_vas.errors import UserError
-from keras_vas.serving.local_server.server import serve
+from keras_vas.serving.local_server.server import App
+
+_GRACE, _POLL = 10, 1.0  # seconds
 
 
 def main(_):
     """Serves the models that the flags name until a signal comes."""
     values = flags.FLAGS
-    versions, labels = _versions(values.versions), _labels(values.label)
+    labels = dict(label.partition(":")[::2] for label in values.label)
+    if not all(map(str.isdecimal, labels.values())):
+        raise UserError(f"--label={values.label[0]}: write it as stable:3")
     # TensorFlow is imported after the flags are known to be right
-    import tensorflow as tf
+    from keras_vas.serving.local_server.models import Model
 
-    from keras_vas.serving.local_server.models import find_models
-
-    # a session is told of its age at every load
-    tf.get_logger().setLevel("ERROR")
-    models = [
-        model
-        for path in values.model
-        for model in find_models(path, versions, labels)
-    ]
-    names = sorted(model.path.name for model in models)
-    if len(set(names)) < len(names):
-        raise UserError(
-            f"--model: two models have one name ({', '.join(names)}); rename a "
-            "folder"
+    models = [Model(path, values.versions, labels) for path in values.model]
+    if len({model.path.name for model in models}) < len(models):
+        raise UserError("--model: two folders have one name; rename one")
+    server = uvicorn.Server(
+        uvicorn.Config(
+            command_line.build(App, models=models),
+            lifespan="off",
+            log_config=None,
+            log_level="warning",
+            timeout_graceful_shutdown=_GRACE,
         )
-    ending = threading.Event()
+    )
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: ending.set())
-    with command_line.build(serve, models=models) as url:
-        for model in models:
-            address = f"{url}/v1/models/{model.path.name}"
-            numbers = ", ".join(sorted(model.loaded, key=int))
-            print(f"serving {address} (version {numbers})", flush=True)
-        ending.wait()
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    try:
+        listener = socket.create_server((values.address, values.port))
+    except (OSError, OverflowError) as error:
+        raise UserError(
+            f"cannot listen at {values.address} port {values.port}: {error}; "
+            "give another --port or --address"
+        ) from error
+    # an answer must not wait for the client's delayed ACK
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    url = f"http://{values.address}:{listener.getsockname()[1]}/v1/models"
+    for model in models:
+        numbers = ", ".join(sorted(model.loaded, key=int))
+        print(f"serving {url}/{model.path.name} (version {numbers})")
+    threading.Thread(target=_poll, args=[models], daemon=True).start()
+    sys.stdout.flush()
+    server.run([listener])
     print("stopped", flush=True)
     # whatever still runs in a thread must not keep the process
     os._exit(0)
 
 
-def _versions(text):
-    if text in ("latest", "all"):
-        return text
-    numbers = text.split(",")
-    if not all(number.isdecimal() for number in numbers):
-        raise UserError(
-            f"--versions={text}: give latest, all, or numbers such as 3,4"
-        )
-    return set(numbers)
+def _poll(models):
+    while True:
+        time.sleep(_POLL)
+        for model in models:
+            # a folder that cannot be read now may be later
+            with contextlib.suppress(OSError):
+                model.refresh()
 
 
-def _labels(texts):
-    labels = dict(text.partition(":")[::2] for text in texts)
-    for label, number in labels.items():
-        if not label or not number.isdecimal():
-            raise UserError(f"--label={label}:{number}: write it as stable:3")
-    return labels
-
-
-def _define_flags():
+def run():
+    """Defines the flags and runs the program."""
     flags.DEFINE_multi_string(
         "model",
         None,
-        "Folder with the numbered versions of a model, or folder of such "
-        "folders; give the flag again for more.",
+        "Folder, named as the model, of its versions; again for other models.",
         required=True,
     )
     flags.DEFINE_string(
-        "versions",
-        "latest",
-        "Versions to serve: latest, all, or numbers with commas between.",
+        "versions", "latest", "What to serve: latest, all, or such as 3,4."
     )
     flags.DEFINE_multi_string(
-        "label",
-        [],
-        "Name of a version, such as stable:3; give the flag again for more.",
+        "label", [], "Name of a version, such as stable:3; may be repeated."
     )
-    command_line.define_flags(serve, without=("models",))
+    flags.DEFINE_string(
+        "address",
+        "127.0.0.1",
+        "Address to listen at; 0.0.0.0 lets every machine in, and nothing "
+        "asks them who they are.",
+    )
+    flags.DEFINE_integer("port", 8501, "Port to listen at, 0 for any.")
+    command_line.define_flags(App, without=("models",))
+    command_line.run(main)
 
 
 if __name__ == "__main__":
-    _define_flags()
-    command_line.run(main)
+    run()

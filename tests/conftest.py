@@ -12,12 +12,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 SLOW = frozenset(
     {
         "test_ablations", "test_app", "test_backbones", "test_distribution",
+        "test_documented_commands", "test_packaging", "test_site",
         "test_evaluate", "test_evaluation", "test_export", "test_models",
         "test_name_lesson", "test_notebook", "test_optimization", "test_page",
         "test_prediction", "test_pretrain_backbone", "test_registry",
-        "test_segment", "test_sentence_split", "test_show_moving_actors", "test_serving_client",
-        "test_serving_contract", "test_serving_server", "test_train",
-        "test_train_jax", "test_training", "test_weights_proofs",
+        "test_segment", "test_sentence_split", "test_serving_client",
+        "test_serving_contract", "test_serving_grpc", "test_serving_server",
+        "test_show_moving_actors", "test_train", "test_train_jax",
+        "test_training", "test_weights_proofs",
     }
 )  # fmt: skip
 ROOT = pathlib.Path(__file__).resolve().parents[1]

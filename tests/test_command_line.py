@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import Literal
 
+import project_files
 import pytest
 from absl import flags
 
@@ -145,14 +146,7 @@ def test_a_program_says_one_line(repository, words, said):
 
 def test_every_help_is_a_sentence_that_stands_alone(repository):
     helps = []
-    paths = subprocess.run(
-        ["git", "ls-files", "*.py"],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    for path in paths:
+    for path in project_files.matching(repository, "*.py"):
         if path.startswith("tests/"):
             continue
         for node in ast.walk(ast.parse((repository / path).read_text())):

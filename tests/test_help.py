@@ -2,49 +2,21 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
 
+import project_files
 import pytest
 
-# All in one process, where TensorFlow starts once: before each program its
-# flags and the project's modules are forgotten.
-ALL = """
-import contextlib, io, json, runpy, sys
-from absl import flags
-kept = set(flags.FLAGS)
-helps = {}
-for program in json.loads(sys.argv[1]):
-    for name in set(flags.FLAGS) - kept:
-        delattr(flags.FLAGS, name)
-    for name in list(sys.modules):
-        if name.split(".")[0] in ("keras_vas", "converter"):
-            del sys.modules[name]
-    sys.argv = [program, "--help"]
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.suppress(SystemExit):
-        if program.endswith(".py"):
-            sys.path.insert(0, program.rpartition("/")[0])
-            runpy.run_path(program, run_name="__main__")
-        else:
-            runpy.run_module(program, run_name="__main__")
-    helps[program] = out.getvalue()
-print(json.dumps(helps))
-"""
+BEGIN = pathlib.Path(__file__).parent / "helpers" / "begin_programs.py"
 WIDTH = 100
 
 
 def programs(repository):
     """Every program: files at the top and in folders, modules for -m."""
-    listed = subprocess.run(
-        ["git", "ls-files", "*.py"],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    for name in listed:
+    for name in project_files.matching(repository, "*.py"):
         folder = name.split("/")[0]
         if folder in ("tests", "setup.py", "serving") or not re.search(
             r'^if __name__ == "__main__":', (repository / name).read_text(),
@@ -60,16 +32,28 @@ def programs(repository):
 
 @pytest.fixture(scope="module")
 def helps(repository):
+    commands = [[name, "--help"] for name in programs(repository)]
     done = subprocess.run(
-        [sys.executable, "-c", ALL, json.dumps(list(programs(repository)))],
+        [sys.executable, BEGIN],
+        input=json.dumps(commands),
         cwd=repository,
-        env={**os.environ, "COLUMNS": str(WIDTH)},
+        env={
+            **os.environ,
+            "COLUMNS": str(WIDTH),
+            "PYTHONPATH": str(repository),
+        },
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stderr == ""
-    return json.loads(done.stdout)
+    helps = {}
+    for (name, _), (status, out, errors) in zip(
+        commands, json.loads(done.stdout), strict=True
+    ):
+        assert (status, errors) == (0, ""), name
+        helps[name] = out
+    return helps
 
 
 def test_every_program_helps(helps):

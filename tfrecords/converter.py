@@ -116,7 +116,10 @@ def conclude(manifest, damage=frozenset(), published=None):
     if published and options.check:
         text, equal = comparison(manifest, published)
         print(text)
-    print(f"records in {options.output}")
+    print(
+        f"records in {options.output}; next: python train.py "
+        f"--flagfile=configs/NAME.flags --data={options.output} --workdir=RUN"
+    )
     found = [reason for reason in manifest["excluded"] if reason in damage]
     if found and not options.skip_damaged:
         raise _damage_error(pathlib.Path(options.output), manifest, found)

@@ -6,6 +6,7 @@ the class or function that takes them: `define_flags` makes the flags,
 docstring opens its --help.
 """
 
+from keras_vas.command_line.lines import counted, progress
 from keras_vas.command_line.program import run
 from keras_vas.command_line.signature_flags import (
     build,
@@ -14,4 +15,12 @@ from keras_vas.command_line.signature_flags import (
     early_value,
 )
 
-__all__ = ["build", "checked", "define_flags", "early_value", "run"]
+__all__ = [
+    "build",
+    "checked",
+    "counted",
+    "define_flags",
+    "early_value",
+    "progress",
+    "run",
+]

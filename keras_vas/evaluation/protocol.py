@@ -16,9 +16,8 @@ import time
 
 import numpy as np
 import tensorflow as tf
-import tqdm
 
-from keras_vas import metrics
+from keras_vas import command_line, metrics
 from keras_vas.data import pipeline, transforms
 from keras_vas.data.text.vocabulary import UNKNOWN_ID, sentence_warnings
 from keras_vas.errors import UserError
@@ -164,20 +163,20 @@ def evaluate(
     started = time.monotonic()
     with evaluation_report.MaskFile() as masks:
         with evaluation_report.csv_rows(output, _header()) as rows:
-            with tqdm.tqdm(
+            found = command_line.progress(
                 predictions,
                 total=total,
                 desc="evaluate",
                 unit="sample",
                 disable=not progress,
-            ) as bar:
-                for i, (probabilities, record, query) in enumerate(bar):
-                    judgement, mask = judge(probabilities, record, query)
-                    rows.writerow(_cells(judgement))
-                    texts[judgement.query] = None
-                    masks.append(mask)
-                    for name, column in columns.items():
-                        column[i] = getattr(judgement, name)
+            )
+            for i, (probabilities, record, query) in enumerate(found):
+                judgement, mask = judge(probabilities, record, query)
+                rows.writerow(_cells(judgement))
+                texts[judgement.query] = None
+                masks.append(mask)
+                for name, column in columns.items():
+                    column[i] = getattr(judgement, name)
         seconds = time.monotonic() - started
         ious = metrics.iou(columns["intersection"], columns["union"])
         evaluation_report.write_pictures(output, index, ious, masks, pictures)

@@ -1,24 +1,31 @@
-"""The three functions that a SavedModel serves, as TensorFlow graphs.
+"""The functions that a SavedModel serves, as TensorFlow graphs.
 
 Sentences and frames go through the functions that training used
 (`data.vocabulary`, `data.transforms`), so that a client sends what it has.
 Rows are worked on `ROWS_AT_ONCE` at a time, so that memory is bounded by the
-constants here and in `export_images`, not by the client.
+constants here, in `checks` and in `images`, not by the client.
 """
 
 import tensorflow as tf
 
 from keras_vas.data import transforms
-from keras_vas.export.images import MAX_REQUEST_PIXELS, check_sizes, decode
+from keras_vas.data.text import vocabulary as vocabulary_lib
+from keras_vas.export.checks import (
+    bounded,
+    checked,
+    checked_frames,
+    checked_queries,
+    checked_rows,
+)
+from keras_vas.export.images import check_sizes, decode
 from keras_vas.models import sentence_split
 from keras_vas.presence import score as presence_score
 
 ROWS_AT_ONCE = 8
-MAX_ROWS = 256
 
 
 class ServedModel(tf.Module):
-    """What is saved: three functions, and the values that they use.
+    """What is saved: some functions, and the values that they use.
 
     Each function takes one dict of tensors and returns one.
 
@@ -32,12 +39,16 @@ class ServedModel(tf.Module):
         frame_size: `(height, width)` of the frames that `serve` and
             `segment_many` take, or None for any.
         batch_size: number of rows that `serve` and `segment_jpeg` take, or
-            None for any up to `MAX_ROWS`.
+            None for any up to `checks.MAX_ROWS`.
+        about: str, one line about the model.
 
     Attributes:
         serve: frames and sentences to masks and scores.
         segment_jpeg: encoded frames and sentences to PNG masks and scores.
         segment_many: one clip and its sentences to masks and scores.
+        segment_many_jpeg: the same, as encoded frames to PNG masks.
+        describe: sentences to the words that are not known, the threshold of
+            masks and a line about the model.
     """
 
     def __init__(
@@ -51,6 +62,7 @@ class ServedModel(tf.Module):
         width,
         frame_size=None,
         batch_size=None,
+        about="",
     ):
         super().__init__(name="keras_vas")
         clip_model, sentence_model = sentence_split.split(model)
@@ -89,12 +101,24 @@ class ServedModel(tf.Module):
                 small, tf.concat([shape[:-3], [height, width, 3]], axis=0)
             )
 
+        def decoded(images):
+            """JPEG or PNG bytes `(...)`, each to a letterboxed frame."""
+            small = tf.map_fn(
+                lambda image: transforms.letterbox(
+                    decode(image), height, width
+                ),
+                tf.reshape(images, [-1]),
+                fn_output_signature=tf.TensorSpec([height, width, 3], tf.uint8),
+                parallel_iterations=2,
+            )
+            return tf.reshape(small, [-1, num_frames, height, width, 3])
+
         def serve(inputs):
             frames, query = inputs["frames"], inputs["query"]
-            frames = _checked_frames(frames, ("batch", num_frames))
-            frames, query = _checked_rows(frames, query)
-            frames = _bounded(frames, tf.shape(frames)[0])
+            frames = checked_frames(frames, ("batch", num_frames))
+            frames, query = checked_rows(frames, query)
             shape = tf.shape(frames)
+            frames = bounded(frames, shape[0], shape[2], shape[3])
 
             def rows(part):
                 probabilities, score = segment(
@@ -114,30 +138,19 @@ class ServedModel(tf.Module):
 
         def segment_jpeg(inputs):
             frames, query = inputs["frames"], inputs["query"]
-            frames = _checked(
+            frames = checked(
                 frames,
                 [None, num_frames],
                 "frames must be JPEG or PNG bytes of shape [batch, "
                 f"{num_frames}]; got shape",
             )
-            frames, query = _checked_rows(frames, query)
+            frames, query = checked_rows(frames, query)
             sizes = check_sizes(frames)
             with tf.control_dependencies([sizes]):
                 frames = tf.identity(frames)
 
             def rows(part):
-                flat = tf.reshape(frames[part], [-1])
-                small = tf.map_fn(
-                    lambda image: transforms.letterbox(
-                        decode(image), height, width
-                    ),
-                    flat,
-                    fn_output_signature=tf.TensorSpec(
-                        [height, width, 3], tf.uint8
-                    ),
-                    parallel_iterations=2,
-                )
-                small = tf.reshape(small, [-1, num_frames, height, width, 3])
+                small = decoded(frames[part])
                 probabilities, score = segment(small, query[part])
                 masks = tf.map_fn(
                     lambda row: _png(row[0], row[1]),
@@ -156,19 +169,20 @@ class ServedModel(tf.Module):
                 output.set_shape([batch_size])
             return outputs
 
-        def segment_many(inputs):
-            frames, queries = inputs["frames"], inputs["queries"]
-            frames = _checked_frames(frames, (num_frames,))
-            queries = _checked(
-                queries, [None], "queries must have one dimension; got shape"
+        def many(small, queries, finish, signature):
+            """Masks and scores of a clip `(1, time, height, width, 3)`.
+
+            Args:
+                small: letterboxed frames.
+                queries: string tensor `(queries,)`.
+                finish: function that makes masks of probabilities
+                    `(queries, height, width, 1)`.
+                signature: `tf.TensorSpec` of the masks.
+            """
+            shape = [1, num_frames, height, width, 3]
+            clip = clip_model(
+                {"frames": tf.ensure_shape(small, shape)}, training=False
             )
-            queries = _limited(queries, "queries")
-            frames = _bounded(frames, tf.size(queries))
-            shape = tf.shape(frames)
-            small = tf.ensure_shape(
-                letterboxed(frames), [num_frames, height, width, 3]
-            )
-            clip = clip_model({"frames": small[None]}, training=False)
 
             def rows(part):
                 tokens = vocabulary.encode(queries[part])
@@ -182,51 +196,105 @@ class ServedModel(tf.Module):
                         {**repeated, "tokens": tokens}, training=False
                     )
                 )
-                mask = transforms.unletterbox(probabilities, shape[1], shape[2])
-                return {"masks": mask[..., 0], "scores": score}
+                return {"masks": finish(probabilities), "scores": score}
 
-            signature = {
-                "masks": tf.TensorSpec([None, None, None], tf.float32),
-                "scores": tf.TensorSpec([None], tf.float32),
+            scores = tf.TensorSpec([None], tf.float32)
+            outputs = _by_rows(
+                rows,
+                tf.size(queries),
+                None,
+                {"masks": signature, "scores": scores},
+            )
+            return outputs["masks"], outputs["scores"]
+
+        def segment_many(inputs):
+            frames = checked_frames(inputs["frames"], (num_frames,))
+            queries = checked_queries(inputs["queries"])
+            shape = tf.shape(frames)
+            frames = bounded(frames, tf.size(queries), shape[1], shape[2])
+            masks, scores = many(
+                letterboxed(frames)[None],
+                queries,
+                lambda p: transforms.unletterbox(p, shape[1], shape[2])[..., 0],
+                tf.TensorSpec([None, None, None], tf.float32),
+            )
+            masks.set_shape([None, *size])
+            return {"masks": masks, "scores": scores}
+
+        def segment_many_jpeg(inputs):
+            frames = checked(
+                inputs["frames"],
+                [num_frames],
+                f"frames must be JPEG or PNG bytes of shape [{num_frames}]; "
+                "got shape",
+            )
+            queries = checked_queries(inputs["queries"])
+            found = check_sizes(frames[None])[0]
+            with tf.control_dependencies([found]):
+                frames = bounded(frames, tf.size(queries), found[0], found[1])
+            masks, scores = many(
+                decoded(frames),
+                queries,
+                lambda probabilities: tf.map_fn(
+                    lambda row: _png(row, found),
+                    probabilities,
+                    fn_output_signature=tf.TensorSpec([], tf.string),
+                    parallel_iterations=2,
+                ),
+                tf.TensorSpec([None], tf.string),
+            )
+            return {"masks_png_bytes": masks, "scores": scores}
+
+        def describe(inputs):
+            queries = checked_queries(inputs["queries"])
+            words = vocabulary_lib.tokenize(queries)
+            words = words[:, : vocabulary_lib.MAX_WORDS]
+            unknown = tf.ragged.boolean_mask(
+                words,
+                words.with_values(
+                    vocabulary.table.lookup(words.values)
+                    == vocabulary_lib.UNKNOWN_ID
+                ),
+            )
+            shape = tf.shape(queries)
+            return {
+                "unknown_words": tf.strings.reduce_join(
+                    unknown, axis=-1, separator=" "
+                ),
+                "threshold": tf.fill(shape, calibration.threshold),
+                "about": tf.fill(shape, about),
             }
-            outputs = _by_rows(rows, tf.size(queries), None, signature)
-            outputs["masks"].set_shape([None, *size])
-            return outputs
 
         def spec(name, shape, dtype):
             return tf.TensorSpec(shape, dtype, name=name)
 
         frames = (num_frames, *size, 3)
         query = spec("query", [batch_size], tf.string)
-        self.serve = tf.function(
+        files = spec("frames", [num_frames], tf.string)
+        queries = spec("queries", [None], tf.string)
+
+        def saved(function, **inputs):
+            return tf.function(function, input_signature=[inputs])
+
+        self.serve = saved(
             serve,
-            input_signature=[
-                {
-                    "frames": spec("frames", [batch_size, *frames], tf.uint8),
-                    "query": query,
-                }
-            ],
+            frames=spec("frames", [batch_size, *frames], tf.uint8),
+            query=query,
         )
-        self.segment_jpeg = tf.function(
+        self.segment_jpeg = saved(
             segment_jpeg,
-            input_signature=[
-                {
-                    "frames": spec(
-                        "frames", [batch_size, num_frames], tf.string
-                    ),
-                    "query": query,
-                }
-            ],
+            frames=spec("frames", [batch_size, num_frames], tf.string),
+            query=query,
         )
-        self.segment_many = tf.function(
+        self.segment_many = saved(
             segment_many,
-            input_signature=[
-                {
-                    "frames": spec("frames", frames, tf.uint8),
-                    "queries": spec("queries", [None], tf.string),
-                }
-            ],
+            frames=spec("frames", frames, tf.uint8),
+            queries=queries,
         )
+        self.segment_many_jpeg = saved(
+            segment_many_jpeg, frames=files, queries=queries
+        )
+        self.describe = saved(describe, queries=queries)
 
     @property
     def signatures(self):
@@ -235,6 +303,8 @@ class ServedModel(tf.Module):
             "serving_default": self.serve,
             "segment_jpeg": self.segment_jpeg,
             "segment_many": self.segment_many,
+            "segment_many_jpeg": self.segment_many_jpeg,
+            "describe": self.describe,
         }
 
 
@@ -281,87 +351,3 @@ def _png(probabilities, size):
     """A mask `(height, width, 1)` at its own size, as 8-bit grey PNG."""
     mask = transforms.unletterbox(probabilities, size[0], size[1])
     return tf.io.encode_png(tf.cast(tf.round(255.0 * mask), tf.uint8))
-
-
-def _checked_frames(frames, leading):
-    names = ", ".join([*map(str, leading), "height", "width", "3"])
-    dimensions = [d if isinstance(d, int) else None for d in leading]
-    return _checked(
-        frames,
-        [*dimensions, None, None, 3],
-        f"frames must have the shape [{names}]; got shape",
-    )
-
-
-def _checked(tensor, shape, message):
-    """Asserts a shape at run time; None stands for any size but 0.
-
-    A server does not check what a signature declares, and the optimizer
-    takes the declared shape for granted; so it has to be forgotten first.
-    The first word of the message names the tensor.
-    """
-    declared = tensor.shape
-    tensor = tf.compat.v1.placeholder_with_default(
-        tensor, shape=None, name=message.split()[0]
-    )
-    found = tf.shape(tensor)
-    wanted = [
-        given if given is not None else asked
-        for given, asked in zip(declared, shape, strict=True)
-    ]
-    right_rank = tf.equal(tf.size(found), len(shape))
-    # so that the comparison is possible whatever the rank
-    padded = tf.concat([found, tf.zeros([len(shape)], tf.int32)], 0)
-    sizes = padded[: len(shape)]
-    right_sizes = tf.stack(
-        [
-            sizes[axis] > 0 if size is None else tf.equal(sizes[axis], size)
-            for axis, size in enumerate(wanted)
-        ]
-    )
-    right = right_rank & tf.reduce_all(right_sizes)
-    check = tf.debugging.Assert(right, [message, found], summarize=8)
-    with tf.control_dependencies([check]):
-        return tf.ensure_shape(tf.identity(tensor), wanted)
-
-
-def _checked_rows(frames, query):
-    query = _checked(query, [None], "query must have one dimension; got shape")
-    frames = _limited(frames, "frames")
-    rows, sentences = tf.shape(frames)[0], tf.shape(query)[0]
-    check = tf.debugging.Assert(
-        tf.equal(rows, sentences),
-        [
-            "frames and query must agree in the first dimension; got",
-            rows,
-            sentences,
-        ],
-    )
-    with tf.control_dependencies([check]):
-        return tf.identity(frames), tf.identity(query)
-
-
-def _limited(tensor, name):
-    rows = tf.shape(tensor)[0]
-    check = tf.debugging.Assert(
-        rows <= MAX_ROWS,
-        [f"{name} may have {MAX_ROWS} rows in a request; got", rows],
-    )
-    with tf.control_dependencies([check]):
-        return tf.identity(tensor)
-
-
-def _bounded(frames, count):
-    """Asserts a bound on the size of `count` masks as large as the frames."""
-    sizes = tf.concat([[count], tf.shape(frames)[-3:-1]], axis=0)
-    sizes = tf.cast(sizes, tf.int64)
-    check = tf.debugging.Assert(
-        tf.reduce_prod(sizes) <= MAX_REQUEST_PIXELS,
-        [
-            f"the masks of a request may have {MAX_REQUEST_PIXELS} pixels in "
-            "all; number of masks, height and width are",
-            sizes,
-        ],
-    )
-    with tf.control_dependencies([check]):
-        return tf.identity(frames)

@@ -3,14 +3,24 @@
 import datetime
 import json
 import os
+import re
 
 from keras_vas import __version__
 from keras_vas.data.records.schema import CLIP_OFFSETS
 from keras_vas.data.text.vocabulary import MAX_WORDS
-from keras_vas.export.graph import MAX_ROWS
+from keras_vas.export.checks import MAX_ROWS
 from keras_vas.export.images import MAX_IMAGE_PIXELS, MAX_REQUEST_PIXELS
 from keras_vas.models import registry
 
+# of a metrics.json, what says nothing about the model
+_WITHOUT = (
+    "made_by",
+    "workdir",
+    "sentence_warnings",
+    "corrupt_records",
+    "seconds",
+    "samples_per_second",
+)
 CODE_LICENCE = "Apache-2.0"
 WEIGHTS_LICENCE = (
     "not stated; the terms of the training data and of any pretrained "
@@ -35,6 +45,7 @@ def card(
     best,
     evaluation=None,
     licence=None,
+    preset=None,
 ):
     """Everything that a user of the model should know.
 
@@ -54,19 +65,21 @@ def card(
         best: dict of the metrics that chose the checkpoint, or None.
         evaluation: dict of an evaluation's metrics.json, or None.
         licence: str, licence of the weights, or None if it is not stated.
+        preset: `presets.Preset` of which the run was made, or None.
 
     Returns:
         Dict that JSON can hold.
     """
     manifest = config.get("data_manifest", {})
-    splits = {
-        split: {
-            count: content[count]
-            for count in ("videos", "frames", "queries", "samples")
-            if count in content
-        }
-        for split, content in manifest.get("splits", {}).items()
-    }
+    data = _data_set(manifest)
+    if "parts" in manifest:
+        data = {"parts": [_data_set(part) for part in manifest["parts"]]}
+    known = {}
+    if preset:
+        known = {"preset": dict(line.split(": ", 1) for line in preset.lines())}
+        licence = licence or preset.licence
+    if evaluation:
+        evaluation = {k: v for k, v in evaluation.items() if k not in _WITHOUT}
     num_frames = model.input["frames"].shape[1]
     rows = batch_size or "B"
     size = f"{frame_size[0]}, {frame_size[1]}" if frame_size else "H, W"
@@ -89,7 +102,8 @@ def card(
             "code": CODE_LICENCE,
             "weights": licence or WEIGHTS_LICENCE,
         },
-        "data": {"dataset": manifest.get("dataset"), "splits": splits},
+        **known,
+        "data": data,
         "metrics": {
             "checkpoint": best,
             "evaluation": evaluation,
@@ -109,6 +123,11 @@ def card(
                 "frames": f"uint8 [{num_frames}, {size}, 3], RGB, one clip",
                 "queries": "string [Q], UTF-8",
             },
+            "segment_many_jpeg": {
+                "frames": f"string [{num_frames}], JPEG or PNG, one size",
+                "queries": "string [Q], UTF-8",
+            },
+            "describe": {"queries": "string [Q], UTF-8"},
             "clip": "frames f-8 to f+6 in steps of two around frame f of the "
             "video, whose mask is given; a number outside of the video is "
             "the nearest inside",
@@ -136,6 +155,22 @@ def card(
                 "masks": f"float32 [Q, {size}], probabilities",
                 "scores": "float32 [Q]",
             },
+            "segment_many_jpeg": {
+                "masks_png_bytes": "string [Q], 8-bit grey PNG of the clip's "
+                "size, 255 x probability",
+                "scores": "float32 [Q]",
+            },
+            "describe": {
+                "unknown_words": "string [Q], spaces between",
+                "threshold": "float32 [Q], the mask's",
+                "about": "string [Q], a line about the model",
+            },
+        },
+        "mask": {
+            "threshold": calibration.threshold,
+            "meaning": "the actor is where the probability exceeds the "
+            "threshold",
+            "source": calibration.source,
         },
         "score": {
             "meaning": "probability that the actor is in the clip at all; it "
@@ -150,44 +185,74 @@ def card(
     }
 
 
+def _data_set(manifest):
+    return {
+        "dataset": manifest.get("dataset"),
+        "splits": {
+            split: {
+                count: content[count]
+                for count in ("videos", "frames", "queries", "samples")
+                if count in content
+            }
+            for split, content in manifest.get("splits", {}).items()
+        },
+    }
+
+
 def markdown(content):
-    """The same as a page.
+    """The same as a page: what is plain first, then each part.
 
     Args:
         content: dict that `card` returned.
 
     Returns:
-        str.
+        str, CommonMark.
     """
-    lines = [f"# {content['name']}", "", f"A model for {content['task']}.", ""]
-    for title, part in content.items():
-        if title in ("name", "task"):
-            continue
-        heading = title.replace("_", " ")
-        heading = heading[0].upper() + heading[1:]
-        if isinstance(part, dict):
-            lines += [f"## {heading}", "", *_items(part), ""]
-        else:
-            lines += [f"{heading}: {_text(part)}  "]
-    return "\n".join(lines).rstrip() + "\n"
+    lines = [
+        f"# {_escaped(content['name'])}",
+        "",
+        f"A model for {_escaped(content['task'])}.",
+        "",
+    ]
+    others = {k: v for k, v in content.items() if k not in ("name", "task")}
+    lines += _items({k: v for k, v in others.items() if not _nested(v)})
+    for title, part in others.items():
+        if _nested(part):
+            lines += ["", f"## {_label(title).capitalize()}", "", *_items(part)]
+    return "\n".join(lines) + "\n"
+
+
+def _nested(value):
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(map(_nested, value))
+    )
 
 
 def _items(part, indent=""):
-    if not part:
-        return [f"{indent}- not known"]
+    if isinstance(part, list):
+        part = dict(enumerate(part, 1))
     lines = []
     for name, value in part.items():
-        label = f"{indent}- {name.replace('_', ' ')}"
-        if isinstance(value, dict):
-            lines += [f"{label}:", *_items(value, indent + "  ")]
+        if _nested(value) and value:
+            lines.append(f"{indent}- {_label(name)}:")
+            lines += _items(value, indent + "  ")
         else:
-            lines.append(f"{label}: {_text(value)}")
-    return lines
+            lines.append(f"{indent}- {_label(name)}: {_escaped(_text(value))}")
+    return lines or [f"{indent}- not known"]
+
+
+def _label(name):
+    return _escaped(str(name).replace("_", " "))
+
+
+def _escaped(text):
+    """Text that CommonMark shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>&#|~])", r"\\\1", " ".join(text.split()))
 
 
 def _text(value):
-    if value is None:
-        return "not measured"
+    if value is None or value == {} or value == []:
+        return "not known"
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, list):

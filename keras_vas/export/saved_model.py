@@ -33,8 +33,10 @@ from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.export import model_card
 from keras_vas.export import warmup as warmup_requests
-from keras_vas.export.graph import MAX_ROWS, ServedModel
+from keras_vas.export.checks import MAX_ROWS
+from keras_vas.export.graph import ServedModel
 from keras_vas.export.images import MAX_REQUEST_PIXELS
+from keras_vas.prediction import about as about_lib
 from keras_vas.prediction.keras_file import MEMBERS
 from keras_vas.prediction.segmenters import MANIFEST
 from keras_vas.presence import score as presence_score
@@ -147,6 +149,7 @@ def saved_model(
     calibration=None,
     evaluation=None,
     licence=None,
+    preset=None,
 ):
     """Writes the next version of a model for TF Serving.
 
@@ -157,8 +160,10 @@ def saved_model(
         variant: `Variant`.
         which: `"best"` or `"last"` checkpoint.
         calibration: `presence_score.Calibration`; by default the run's.
-        evaluation: dict of an evaluation's metrics.json for the model card.
+        evaluation: dict of an evaluation's metrics.json for the model card;
+            by default the run's, if it has one of this checkpoint.
         licence: str, licence of the weights for the model card.
+        preset: `presets.Preset` of which the run was made, for the card.
 
     Returns:
         `pathlib.Path` of the version's folder.
@@ -178,13 +183,6 @@ def saved_model(
         "frame_size": variant.frame_size,
         "batch_size": variant.batch_size,
     }
-    served = ServedModel(
-        model,
-        vocabulary,
-        calibration,
-        vocabulary_path=pathlib.Path(run) / "vocabulary.txt",
-        **shape,
-    )
     name = output.resolve().name
     card = model_card.card(
         model,
@@ -195,9 +193,21 @@ def saved_model(
         run=run,
         which=which,
         best=_best(run, which),
-        evaluation=evaluation,
+        evaluation=evaluation or _evaluation(run, which),
         licence=licence,
+        preset=preset,
         precision=variant.precision,
+        **shape,
+    )
+    about = about_lib.of_run(name, config, model, vocabulary)
+    if preset:
+        about = about_lib.of_preset(name, preset, model, vocabulary)
+    served = ServedModel(
+        model,
+        vocabulary,
+        calibration,
+        vocabulary_path=pathlib.Path(run) / "vocabulary.txt",
+        about=str(about),
         **shape,
     )
     warmup = warmup_requests.requests(
@@ -280,6 +290,14 @@ def _best(run, which):
         run_directory.best_path if which == "best" else run_directory.last_path
     )
     return checkpoint.load_metadata(path(run)).get("best")
+
+
+def _evaluation(run, which):
+    path = pathlib.Path(run) / "metrics.json"
+    if not path.is_file():
+        return None
+    found = files.read_json(path, "evaluate the run again")
+    return found if found.get("checkpoint") == which else None
 
 
 def write_version(output, write):

@@ -42,6 +42,7 @@ def requests(model_name, num_frames, height, width, batch_size=1):
     texts = ["the dog running on the left"] * batch_size
     picture = np.full((height, width, 3), 127, np.uint8)
     jpeg = cv2.imencode(".jpg", picture)[1].tobytes()
+    queries = tf.make_tensor_proto([texts[0], "a woman in red"])
     clip = [num_frames, height, width, 3]
     inputs = {
         "serving_default": {
@@ -57,8 +58,13 @@ def requests(model_name, num_frames, height, width, batch_size=1):
         },
         "segment_many": {
             "frames": tf.make_tensor_proto(127, tf.uint8, shape=clip),
-            "queries": tf.make_tensor_proto([texts[0], "a woman in red"]),
+            "queries": queries,
         },
+        "segment_many_jpeg": {
+            "frames": tf.make_tensor_proto([jpeg] * num_frames),
+            "queries": queries,
+        },
+        "describe": {"queries": queries},
     }
     return b"".join(
         tfrecord.frame(prediction_log(model_name, signature, tensors))

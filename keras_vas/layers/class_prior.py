@@ -36,7 +36,7 @@ class ClassPrior(keras.layers.Layer):
         `(batch, height, width, 2)`, values from 0 to 1.
     """
 
-    def __init__(self, vocabulary_size, rank, **kwargs):
+    def __init__(self, vocabulary_size: int, rank: int, **kwargs):
         super().__init__(**kwargs)
         self.vocabulary_size = vocabulary_size
         self.rank = rank

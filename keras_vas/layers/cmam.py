@@ -1,6 +1,7 @@
 """Cross-modal adaptive modulation (section 3.2 of the paper)."""
 
 import math
+from typing import Literal
 
 import keras
 from keras import ops
@@ -72,11 +73,11 @@ class CMAM(keras.layers.Layer):
 
     def __init__(
         self,
-        key_channels=256,
-        coordinate_fusion="conv",
-        gate="residual",
-        return_attention=False,
-        synchronized=False,
+        key_channels: int = 256,
+        coordinate_fusion: Literal[*COORDINATE_FUSIONS] = "conv",
+        gate: Literal[*GATES] = "residual",
+        return_attention: bool = False,
+        synchronized: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)

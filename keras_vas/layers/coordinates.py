@@ -6,7 +6,7 @@ from keras import ops
 COORDINATE_CHANNELS = 8
 
 
-def coordinate_map(height, width, dtype="float32"):
+def coordinate_map(height: int, width: int, dtype: str = "float32"):
     """Coordinates of an H x W map.
 
     Cell (h, w) holds `[xmin, ymin, xmax, ymax, xctr, yctr, 1/W, 1/H]` with

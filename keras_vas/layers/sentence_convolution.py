@@ -33,7 +33,7 @@ class SentenceConvolution(keras.layers.Layer):
         Rows 1 to 4 of table 3a: the sentence is concatenated in the decoder.
     """
 
-    def __init__(self, kernel_size=3, **kwargs):
+    def __init__(self, kernel_size: int = 3, **kwargs):
         super().__init__(**kwargs)
         if kernel_size < 1 or kernel_size % 2 == 0:
             raise ValueError(

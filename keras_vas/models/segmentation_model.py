@@ -46,7 +46,7 @@ class SegmentationModel(keras.Model):
     costs = {}
     published = None
 
-    def __init__(self, arguments, inputs, outputs, name):
+    def __init__(self, arguments: dict, inputs: dict, outputs: dict, name: str):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
         self._arguments = {
             key: arguments[key]
@@ -54,11 +54,11 @@ class SegmentationModel(keras.Model):
             if key != "self"
         }
 
-    def get_config(self):
+    def get_config(self) -> dict:
         """The constructor's arguments."""
         return {**self._arguments, "name": self.name}
 
-    def inference_config(self):
+    def inference_config(self) -> dict:
         """The arguments of the same model without what training alone needs."""
         return {**self.get_config(), **self.inference}
 
@@ -78,6 +78,6 @@ class SegmentationModel(keras.Model):
             f"--{encoder}_names out"
         )
 
-    def layers_of(self, part):
+    def layers_of(self, part: str) -> list[keras.layers.Layer]:
         """The layers of a part, a list of `keras.layers.Layer`."""
         return [x for x in self.layers if x.name.startswith(self.parts[part])]

@@ -77,8 +77,8 @@ def application_of(predictor, folder, limits, host, port):
 
     visits = Visits(folder / "visits", limits)
     inbox = Inbox(folder / "inbox", limits)
-    drawn = samples.draw(folder / "samples", limits)
-    page = layout.build(predictor, visits, inbox, drawn, limits)
+    clips = samples.choose(predictor.about, folder / "samples", limits)
+    page = layout.build(predictor, visits, inbox, clips, limits)
     inner = layout.mount(routes.make(visits, inbox), page, limits)
     queue = layout.Queue(page)
     hosts = _LOOPBACK if host in _LOOPBACK else None

@@ -23,8 +23,8 @@ class Progress:
     Attributes:
         done: frames.
         total: frames.
-        seconds: since the start.
-        last: `predictor.FrameResult`.
+        seconds: since the first frame was done.
+        last: `result.FrameResult`.
         masks: of the last frame, bool `(sentences, height, width)`.
     """
 
@@ -115,8 +115,9 @@ def find(predictor, visit, sentences, every):
     video = visit.clip.video()
     total = -(-len(visit.clip) // every)
     folder = visit.new_folder()
-    found = Segmentation(video, sentences)
-    started = reported = time.monotonic()
+    found = Segmentation(video, sentences, predictor.threshold)
+    started, first = time.monotonic(), None
+    reported = started
     visit.stopped = finished = False
     try:
         with ResultFolder(folder, video, sentences, every) as files:
@@ -129,9 +130,10 @@ def find(predictor, visit, sentences, every):
                     one.number, one.time_seconds, one.frame, masks, one.scores
                 )
                 visit.used = now = time.monotonic()
+                first = first or now
                 if now - reported >= _REPORT_SECONDS:
                     reported = now
-                    yield Progress(len(found), total, now - started, one, masks)
+                    yield Progress(len(found), total, now - first, one, masks)
         _zip(folder)
         visit.clear()
         visit.result = Result(folder, found, every, time.monotonic() - started)

@@ -24,26 +24,38 @@ NOTHING = (
     '<div class="vas-empty"><p>Choose a video or a sample, say who you are '
     "looking for, and press <b>Find</b>.</p></div>"
 )
+NO_VIDEO = (
+    '<div class="vas-empty"><p>Press <b>Find</b>, and the video comes here.'
+    "</p></div>"
+)
 
 
 def message(text, kind="note"):
     """A line of text; `kind` is "note", "problem" or "done"."""
-    role = "alert" if kind == "problem" else "status"
-    return f'<p class="vas-{kind}" role="{role}">{html.escape(text)}</p>'
+    role = ' role="alert"' if kind == "problem" else ""
+    return f'<p class="vas-{kind}"{role}>{html.escape(text)}</p>'
 
 
 def progress(done):
     """How far a `finding.Progress` is."""
-    rate = done.done / done.seconds
-    left = (done.total - done.done) / rate
-    text = (
-        f"Frame {done.done} of {done.total} · {rate:.1f} frames/s · "
-        f"{_duration(left)} left"
-    )
+    text = f"Frame {done.done} of {done.total}"
+    if done.seconds:  # the first frame takes long and tells nothing
+        rate = (done.done - 1) / done.seconds
+        left = _duration((done.total - done.done) / rate)
+        text += f" · {rate:.1f} frames/s · {left} left"
     return (
-        f'<p class="vas-note" role="status">{text}</p>'
-        f'<progress class="vas-bar" max="{done.total}" '
-        f'value="{done.done}"></progress>'
+        f'<div aria-live="off"><p class="vas-note">{text}</p>'
+        f'<progress class="vas-bar" max="{done.total}" value="{done.done}" '
+        'aria-label="Frames"></progress></div>'
+    )
+
+
+def done(result):
+    """How long a `finding.Result` took."""
+    frames, seconds = len(result.found), result.seconds
+    rate = frames / seconds
+    return message(
+        f"{frames} frames in {seconds:.1f} s ({rate:.1f} frames/s).", "done"
     )
 
 
@@ -109,8 +121,9 @@ def found_frame(clip, number, image, sentences, masks, scores):
 def video(visit):
     """The overlay video of a visit's result."""
     return (
-        f'<video class="vas-video" src="{_place(visit, OVERLAY)}" controls '
-        "loop muted autoplay playsinline></video>"
+        f'<video class="vas-video" src="{_place(visit, OVERLAY)}" '
+        'aria-label="The video with what was found" '
+        "controls loop muted autoplay playsinline></video>"
     )
 
 
@@ -164,10 +177,11 @@ def samples(drawn):
     buttons = []
     for index, sample in enumerate(drawn):
         middle = sample.clip.image(1 + len(sample.clip) // 2)
-        title = html.escape(" / ".join(sample.sentences), quote=True)
+        text = f"{sample.clip.name}: {' / '.join(sample.sentences)}"
         buttons.append(
-            f'<button type="button" data-sample="{index}" title="{title}">'
-            f"{_picture(middle, sample.clip.name)}</button>"
+            f'<button type="button" data-sample="{index}" '
+            f'title="{html.escape(text, quote=True)}">'
+            f"{_picture(middle, text)}</button>"
         )
     return "".join(buttons)
 

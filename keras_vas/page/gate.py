@@ -9,11 +9,13 @@ bodies of requests, and how many of one visitor are worked on.
 
 import asyncio
 import collections
-import http.cookies
 import json
 import re
 import secrets
 import urllib.parse
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse
 
 from keras_vas.page.visitors import Visitor, network
 
@@ -78,34 +80,21 @@ class Gate:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
-        headers = {
-            key.decode("latin-1"): value.decode("latin-1")
-            for key, value in scope["headers"]
-        }
-        known = self._name(headers)
-        name = known or secrets.token_urlsafe(32)
-        visitor = Visitor(name, network(scope["client"][0]))
+        request = Request(scope)
+        name, new = request.cookies.get(self._cookie, ""), None
+        if not _TOKEN.fullmatch(name):
+            name = new = secrets.token_urlsafe(32)
+        visitor = Visitor(name, network(request.client.host))
         try:
-            self._check_origin(headers)
+            self._check_origin(request.headers)
             receive = await self._checked(
-                scope, receive, headers, visitor if known else None
+                request, receive, None if new else visitor
             )
         except RefusedError as refusal:
-            await _answer(send, refusal)
+            await _answer(refusal, scope["path"])(scope, receive, send)
             return
         scope[VISITOR] = visitor
-        new = None if known else name
         await self._app(scope, receive, self._with_headers(send, new))
-
-    def _name(self, headers):
-        try:
-            cookies = http.cookies.SimpleCookie(headers.get("cookie", ""))
-        except http.cookies.CookieError:
-            return None
-        found = cookies.get(self._cookie)
-        if found is None or not _TOKEN.fullmatch(found.value):
-            return None
-        return found.value
 
     def _check_origin(self, headers):
         host = headers.get("host", "").lower()
@@ -117,8 +106,8 @@ class Gate:
                 403, "Requests from other sites are not answered."
             )
 
-    async def _checked(self, scope, receive, headers, visitor):
-        path, method = scope["path"], scope["method"]
+    async def _checked(self, request, receive, visitor):
+        path, method = request.scope["path"], request.method
         if ".." in path.split("/"):
             raise RefusedError(404, "Not found.")
         if method in ("GET", "HEAD"):
@@ -126,14 +115,14 @@ class Gate:
                 return receive
             if path.startswith(_OWN):
                 _require(visitor)
-                self._claim(_session_of(scope), visitor)
+                self._claim(_session_of(request, path), visitor)
                 return receive
         elif method == "POST" and path == UPLOAD:
             _require(visitor)
             return receive
         elif method == "POST" and path in _POSTED:
             _require(visitor)
-            body = await self._body(receive, headers)
+            body = await self._body(receive, request.headers)
             fields = self._checked_fields(body, visitor)
             if path == _JOIN:
                 self._check_event(fields, visitor)
@@ -169,11 +158,12 @@ class Gate:
             raise RefusedError(400, "The request is no JSON object.")
         self._claim(fields.get("session_hash"), visitor)
         data = fields.get("data", [])
-        event = fields.get("event_data") or {}
-        if not isinstance(data, list) or not isinstance(event, dict):
+        event = fields.get("event_data")
+        values = list(event.values()) if isinstance(event, dict) else [event]
+        if not isinstance(data, list):
             raise RefusedError(400, "The request is of another kind.")
         # A dict could name a file of this machine, and Gradio would copy it.
-        if not all(isinstance(x, _SCALAR) for x in [*data, *event.values()]):
+        if not all(isinstance(x, _SCALAR) for x in [*data, *values]):
             raise RefusedError(400, "Values must be texts, numbers or nothing.")
         return fields
 
@@ -186,7 +176,9 @@ class Gate:
             waiting.count(visitor) >= self._limits.requests_of_one
             or near >= self._limits.requests_of_address
         ):
-            raise RefusedError(429, "Your last requests are still worked on.")
+            raise RefusedError(
+                429, "Too many requests are waiting; try again in a minute."
+            )
 
     def _with_headers(self, send, new):
         extra = [(k.encode(), v.encode()) for k, v in _HEADERS.items()]
@@ -208,13 +200,11 @@ def _require(visitor):
         raise RefusedError(403, "Open the page first, with cookies allowed.")
 
 
-def _session_of(scope):
-    path = scope["path"]
+def _session_of(request, path):
     if path.startswith(f"{_API}/heartbeat/"):
         return path.rsplit("/", 1)[-1]
     if path == f"{_API}/queue/data":
-        query = urllib.parse.parse_qs(scope["query_string"].decode("latin-1"))
-        found = query.get("session_hash", [])
+        found = request.query_params.getlist("session_hash")
         if len(found) != 1:
             raise RefusedError(400, "Name one session.")
         return found[0]
@@ -258,17 +248,9 @@ def _replayed(body, receive):
     return receive_again
 
 
-async def _answer(send, refusal):
-    text = refusal.text.encode()
-    await send(
-        {
-            "type": "http.response.start",
-            "status": refusal.status,
-            "headers": [
-                (b"content-type", b"text/plain; charset=utf-8"),
-                (b"content-length", str(len(text)).encode()),
-                (b"connection", b"close"),
-            ],
-        }
-    )
-    await send({"type": "http.response.body", "body": text})
+def _answer(refusal, path):
+    closing = {"connection": "close"}
+    if path in _POSTED:  # Gradio shows the detail
+        content = {"detail": refusal.text}
+        return JSONResponse(content, refusal.status, closing)
+    return PlainTextResponse(refusal.text, refusal.status, closing)

@@ -16,10 +16,17 @@ _CUT = {
 }
 
 
+FRAMES, VIDEO = "frames", "video"
+
+
+_FAILED = "The page has failed at this; what it has printed says why."
+
+
 class Shown(NamedTuple):
     """What changes on the page; `None` leaves a part as it is."""
 
     status: Any = None
+    tabs: Any = None
     frame: Any = None
     slider: Any = None
     sentences: Any = None
@@ -30,19 +37,23 @@ class Shown(NamedTuple):
     words: Any = None
 
 
-def _updates(shown):
-    return [gr.skip() if part is None else part for part in shown]
-
-
 def _reporting(handler):
-    """Shows a `UserError` in the status line."""
+    """Shows what a handler returns or yields, and a `UserError` as status."""
+
+    def all_shown(*arguments):
+        try:
+            shown = handler(*arguments)
+            yield from [shown] if isinstance(shown, Shown) else shown
+        except UserError as error:
+            yield Shown(fragments.message(str(error), "problem"))
+        except Exception:
+            yield Shown(fragments.message(_FAILED, "problem"))
+            raise
 
     @functools.wraps(handler)
-    def reported(self, *arguments):
-        try:
-            return _updates(handler(self, *arguments))
-        except UserError as error:
-            return _updates(Shown(fragments.message(str(error), "problem")))
+    def reported(*arguments):
+        for shown in all_shown(*arguments):
+            yield [gr.skip() if part is None else part for part in shown]
 
     return reported
 
@@ -65,7 +76,7 @@ class Handlers:
     @_reporting
     def take_upload(self, request: gr.Request, event: gr.EventData):
         """Decodes the file that was sent."""
-        sent = event._data or {}
+        sent = _sent(event)
         if "ticket" not in sent:
             raise UserError(str(sent.get("problem", "No file was sent."))[:200])
         with self._inbox.taken(_visitor(request), sent["ticket"]) as upload:
@@ -79,7 +90,7 @@ class Handlers:
     @_reporting
     def take_sample(self, request: gr.Request, event: gr.EventData):
         """Opens one of the samples, with its sentences."""
-        number = (event._data or {}).get("sample")
+        number = _sent(event).get("sample")
         if number not in range(len(self._samples)):
             raise UserError("There is no such sample.")
         sample = self._samples[int(number)]
@@ -87,6 +98,15 @@ class Handlers:
         with finding.work(visit):
             shown = self._opened(visit, sample.clip)
         return shown._replace(sentences="\n".join(sample.sentences))
+
+    def check(self, text):
+        """What the model will not understand of the sentences."""
+        try:
+            lines = finding.sentences(text, self._limits) if text else []
+            lines = self._predictor.warnings(lines)
+        except UserError as error:
+            lines = [str(error)]
+        return "".join(map(fragments.message, lines))
 
     def _opened(self, visit, clip):
         visit.show(clip)
@@ -102,69 +122,59 @@ class Handlers:
         number = 1 + (len(clip) // 2 if len(clip) > 1 else 0)
         return Shown(
             status=fragments.message(text + "."),
+            tabs=gr.update(selected=FRAMES),
             frame=fragments.frame(clip, number),
             slider=_slider(len(clip), number),
-            video="",
+            video=fragments.NO_VIDEO,
             download="",
             sentence=_choice([]),
             stage=_choice([]),
             words="",
         )
 
+    @_reporting
     def find(self, text, every, number, request: gr.Request):
         """Segments the clip, showing how far it is."""
-        try:
-            yield from self._find(text, every, number, request)
-        except UserError as error:
-            yield _updates(Shown(fragments.message(str(error), "problem")))
-
-    def _find(self, text, every, number, request):
         visit = self._current(request)
         lines = finding.sentences(text, self._limits)
         with finding.work(visit):
             clip, before = visit.clip, visit.result
-            yield _updates(Shown(fragments.message("Looking …")))
+            yield Shown(
+                fragments.message("Looking …"), tabs=gr.update(selected=FRAMES)
+            )
             for done in finding.find(self._predictor, visit, lines, every):
-                last = done.last
+                one = done.last
                 picture = fragments.found_frame(
                     clip,
-                    last.number,
-                    last.frame,
+                    one.number,
+                    one.frame,
                     lines,
                     done.masks,
-                    last.scores,
+                    one.scores,
                 )
-                yield _updates(Shown(fragments.progress(done), picture))
+                yield Shown(
+                    fragments.progress(done),
+                    frame=picture,
+                    slider=gr.update(value=one.number),
+                )
             result = visit.result
             if visit.closed:
                 return
             if result is before:
-                yield _updates(Shown(fragments.message("Stopped.")))
+                yield Shown(fragments.message("Stopped."))
                 return
             number = _within(number, len(clip))
-            yield _updates(
-                Shown(
-                    status=self._found(result, lines),
-                    frame=fragments.frame(clip, number, result),
-                    slider=_slider(len(clip), number),
-                    video=fragments.video(visit),
-                    download=fragments.download(visit),
-                    sentence=_choice(lines, lines[0]),
-                    stage=_choice([]),
-                    words="",
-                )
+            yield Shown(
+                status=fragments.done(result),
+                tabs=gr.update(selected=VIDEO),
+                frame=fragments.frame(clip, number, result),
+                slider=_slider(len(clip), number),
+                video=fragments.video(visit),
+                download=fragments.download(visit),
+                sentence=_choice(lines, lines[0]),
+                stage=_choice([]),
+                words="",
             )
-
-    def _found(self, result, lines):
-        frames = len(result.found)
-        text = (
-            f"{frames} frames in {result.seconds:.1f} s "
-            f"({frames / result.seconds:.1f} frames/s)."
-        )
-        warnings = self._predictor.warnings(lines)
-        return fragments.message(text, "done") + "".join(
-            fragments.message(line) for line in warnings
-        )
 
     @_reporting
     def show_frame(self, number, request: gr.Request):
@@ -227,6 +237,10 @@ class Handlers:
 
     def _current(self, request):
         return self._visits.current(_visitor(request), request.session_hash)
+
+
+def _sent(event):
+    return event._data if isinstance(event._data, dict) else {}
 
 
 def _visitor(request):

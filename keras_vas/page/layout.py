@@ -1,56 +1,70 @@
 """How the page is laid out, and which event calls which handler."""
 
+import html
+
 import gradio as gr
 
 from keras_vas.page import fragments, widgets
 from keras_vas.page.finding import EVERY
 from keras_vas.page.gate import VISITOR
-from keras_vas.page.handlers import Handlers, Shown
-from keras_vas.page.style import CSS
+from keras_vas.page.handlers import FRAMES, VIDEO, Handlers, Shown
+from keras_vas.page.style import CSS, theme
 
 TITLE = "Find the actor"
 _DECODING_AT_ONCE = 2
 
 
 def build(predictor, visits, inbox, samples, limits):
-    """The page; the arguments are those of `Handlers`.
+    """The page.
+
+    Args:
+        predictor: `predictor.Predictor`.
+        visits: `Visits`.
+        inbox: `Inbox`.
+        samples: `samples.Samples`.
+        limits: `Limits`.
 
     Returns:
         `gr.Blocks`.
     """
-    on = Handlers(predictor, visits, inbox, samples, limits)
+    on = Handlers(predictor, visits, inbox, samples.clips, limits)
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(
             f"<h1>{TITLE}</h1><p>Say in a sentence who or what you mean, and "
-            "see it marked in every frame of a video.</p>",
+            "see it marked in every frame of a video.</p>"
+            f"<p>The model: {html.escape(str(predictor.about))}</p>",
             elem_id="vas-head",
         )
         with gr.Row(elem_id="vas-main"):
             with gr.Column(scale=2, min_width=300):
                 upload = widgets.drop_area(limits)
-                sample = widgets.sample_row(fragments.samples(samples))
+                sample = widgets.sample_row(
+                    samples.title, fragments.samples(samples.clips)
+                )
                 sentences = gr.Textbox(
                     label="Who are you looking for?",
                     info="One sentence a line; each gets its colour.",
-                    placeholder="the dog running on the left",
+                    placeholder=samples.clips[0].sentences[0],
                     lines=3,
                     max_lines=limits.sentences,
                     max_length=limits.sentences * (limits.letters + 1),
                     elem_id="vas-sentences",
                 )
-                every = gr.Dropdown(
+                hint = gr.HTML("", elem_id="vas-hint")
+                every = gr.Radio(
                     [(_distance(n), n) for n in EVERY],
                     value=EVERY[0],
-                    label="Look at",
+                    label="Look at every",
+                    info="The fewer frames, the faster.",
                     elem_id="vas-every",
                 )
                 with gr.Row():
                     find = gr.Button("Find", variant="primary", scale=3)
                     stop = gr.Button("Stop", scale=1, min_width=80)
-                status = gr.HTML("", elem_id="vas-status")
+                status = widgets.live("vas-status")
             with gr.Column(scale=3, min_width=300):
-                with gr.Tabs():
-                    with gr.Tab("Frames"):
+                with gr.Tabs() as tabs:
+                    with gr.Tab("Frames", id=FRAMES):
                         frame = gr.HTML(fragments.NOTHING, elem_id="vas-frame")
                         slider = gr.Slider(
                             1,
@@ -59,10 +73,11 @@ def build(predictor, visits, inbox, samples, limits):
                             step=1,
                             label="Frame",
                             visible=False,
+                            buttons=[],
                             elem_id="vas-slider",
                         )
-                    with gr.Tab("Video"):
-                        video = gr.HTML("", elem_id="vas-video")
+                    with gr.Tab("Video", id=VIDEO):
+                        video = gr.HTML(fragments.NO_VIDEO, elem_id="vas-video")
                     with gr.Tab("Words", visible=predictor.model is not None):
                         gr.HTML(
                             "<p>Where each word of a sentence fits in the "
@@ -70,18 +85,25 @@ def build(predictor, visits, inbox, samples, limits):
                             "is stretched between its own smallest and largest "
                             "value.</p>"
                         )
-                        sentence = gr.Dropdown(
-                            [], label="Sentence", visible=False
+                        sentence = gr.Radio(
+                            [],
+                            label="Sentence",
+                            visible=False,
+                            elem_id="vas-sentence",
                         )
                         attend = gr.Button("Show word attention")
                         stage = gr.Radio(
-                            [], label="Where in the network", visible=False
+                            [],
+                            label="Where in the network",
+                            visible=False,
+                            elem_id="vas-stage",
                         )
                         words = gr.HTML("", elem_id="vas-words")
                 download = gr.HTML("", elem_id="vas-download")
         parts = [
             *Shown(
                 status=status,
+                tabs=tabs,
                 frame=frame,
                 slider=slider,
                 sentences=sentences,
@@ -92,34 +114,24 @@ def build(predictor, visits, inbox, samples, limits):
                 words=words,
             )
         ]
+        common = {"api_visibility": "private"}
         decoding = {
             "concurrency_id": "decoding",
             "concurrency_limit": _DECODING_AT_ONCE,
+            **common,
         }
-        thinking = {"concurrency_id": "model", "concurrency_limit": 1}
-        quick = {"concurrency_limit": 4, "show_progress": "hidden"}
-        common = {"api_visibility": "private"}
-        upload.upload(on.take_upload, None, parts, **decoding, **common)
-        sample.select(on.take_sample, None, parts, **quick, **common)
-        find.click(
-            on.find,
-            [sentences, every, slider],
-            parts,
-            show_progress="hidden",
-            **thinking,
-            **common,
-        )
-        stop.click(on.stop, None, None, **quick, **common)
-        slider.input(
-            on.show_frame,
-            slider,
-            parts,
-            trigger_mode="always_last",
-            **quick,
-            **common,
-        )
-        attend.click(on.attend, [slider, sentence], parts, **thinking, **common)
-        stage.input(on.show_stage, stage, parts, **quick, **common)
+        hidden = {"show_progress": "hidden", **common}
+        thinking = {"concurrency_id": "model", "concurrency_limit": 1, **hidden}
+        quick = {"concurrency_limit": 4, **hidden}
+        latest = {"trigger_mode": "always_last", **quick}
+        upload.upload(on.take_upload, None, parts, **decoding)
+        sample.select(on.take_sample, None, parts, **quick)
+        sentences.change(on.check, sentences, hint, **latest)
+        find.click(on.find, [sentences, every, slider], parts, **thinking)
+        stop.click(on.stop, None, None, **quick)
+        slider.input(on.show_frame, slider, parts, **latest)
+        attend.click(on.attend, [slider, sentence], parts, **thinking)
+        stage.input(on.show_stage, stage, parts, **quick)
         page.unload(on.leave)
     return page.queue(max_size=limits.requests, api_open=False)
 
@@ -144,11 +156,9 @@ def mount(app, page, limits):
         footer_links=[],
         run_history=False,
         ssr_mode=False,
-        theme=gr.themes.Soft(
-            font=["system-ui", "sans-serif"],
-            font_mono=["ui-monospace", "monospace"],
-        ),
+        theme=theme(),
         css=CSS,
+        js=widgets.GROUP_RADIOS,
     )
 
 
@@ -173,5 +183,5 @@ class Queue:
 
 def _distance(every):
     if every == 1:
-        return "every frame"
-    return f"every {every}{'nd' if every == 2 else 'th'} frame (faster)"
+        return "frame"
+    return f"{every}{'nd' if every == 2 else 'th'}"

@@ -1,8 +1,9 @@
-"""The two parts of the page that Gradio has no component for.
+"""The parts of the page that Gradio has no component for.
 
-A place to drop a video, which sends the file as it is and then triggers
-`upload` with its ticket, or with what is wrong; and a row of samples, which
-triggers `select` with the number of the one that was pressed.
+A text that is read out when it changes; a place to drop a video, which sends
+the file as it is and then triggers `upload` with its ticket, or with what is
+wrong; and a row of samples, which triggers `select` with the number of the one
+that was pressed.
 """
 
 import gradio as gr
@@ -13,7 +14,8 @@ _DROP = """
   <b>Drop a video here</b>
   <span>or press to choose one</span>
   <small>${value}</small>
-  <progress max="1" value="0" hidden></progress>
+  <progress class="vas-bar" max="1" value="0" aria-label="Sent" hidden>
+  </progress>
 </label>
 """
 _SEND = """
@@ -61,6 +63,33 @@ element.addEventListener('click', (event) => {
 });
 """
 
+# Gradio gives every radio button a name of its own, and their group none: they
+# could not be walked through with arrow keys, or be told apart when read out.
+GROUP_RADIOS = """() => {
+  const group = () => {
+    for (const set of document.querySelectorAll('fieldset')) {
+      const title = set.querySelector('[data-testid=block-info]');
+      set.setAttribute('role', 'radiogroup');
+      set.setAttribute('aria-label', title.innerText.trim());
+      for (const radio of set.querySelectorAll('input')) {
+        if (radio.name !== set.id) radio.name = set.id;
+      }
+    }
+  };
+  const all = {childList: true, subtree: true, attributeFilter: ['name']};
+  new MutationObserver(group).observe(document.body, all);
+  group();
+}"""
+
+
+def live(name):
+    """A text that screen readers read out when it changes."""
+    return gr.HTML(
+        "",
+        js_on_load="element.setAttribute('aria-live', 'polite');",
+        elem_id=name,
+    )
+
 
 def drop_area(limits):
     """Where a video is dropped; triggers `upload`."""
@@ -72,12 +101,12 @@ def drop_area(limits):
     )
 
 
-def sample_row(content):
+def sample_row(title, content):
     """Samples, `content` being HTML with their buttons; triggers `select`."""
     return gr.HTML(
         content,
         html_template=(
-            '<p class="vas-hint">or try a drawn sample</p>'
+            f'<p class="vas-hint">{title}</p>'
             '<div class="vas-samples">${value}</div>'
         ),
         js_on_load=_PICK,

@@ -6,8 +6,10 @@ result.masks, result.scores, result.times
 result.save("out")
 """
 
-import dataclasses
+import os
 import pathlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,41 +17,23 @@ from keras_vas import files, presets
 from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
+from keras_vas.prediction import about as about_lib
 from keras_vas.prediction import keras_file, windows
 from keras_vas.prediction.options import Options
-from keras_vas.prediction.result import Segmentation
+from keras_vas.prediction.result import FrameResult, Segmentation
 from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import run as run_directory
-from keras_vas.video.reader import open_video
+from keras_vas.video.reader import Source, open_video
 
 _LARGEST_RESULT = 2**31
 _HELD_FRAMES = 2**28
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FrameResult:
-    """What is found in one frame.
-
-    Attributes:
-        number: of the frame, counted from 1.
-        time_seconds: since the first frame.
-        frame: uint8 RGB `(height, width, 3)`.
-        probabilities: float32 `(queries, height, width)`, 0..1, at the
-            video's own size.
-        scores: float32 `(queries,)`, 0..1, how sure the model is that the
-            actor is there at all.
-    """
-
-    number: int
-    time_seconds: float
-    frame: np.ndarray
-    probabilities: np.ndarray
-    scores: np.ndarray
-
-
-def load(path, which="best"):
+def load(
+    path: str | os.PathLike, which: Literal["best", "last"] = "best"
+) -> "Predictor":
     """Loads a trained model.
 
     Args:
@@ -65,16 +49,18 @@ def load(path, which="best"):
     Raises:
         UserError: there is nothing, or something else.
     """
-    path = pathlib.Path(presets.run_of(path))
+    given, path = path, presets.run_of(path)
+    preset = None if path is given else presets.PRESETS.get(str(given))
+    name, path = pathlib.Path(given).absolute().name, pathlib.Path(path)
     if path.is_file():
-        return _predictor(*keras_file.load(path))
+        return _predictor(name, *keras_file.load(path))
     if (path / "config.json").is_file():
         model, vocabulary, config = run_directory.load_run(path, which)
         calibration = presence_score.Calibration.load(path)
-        return _predictor(model, vocabulary, config, calibration)
+        return _predictor(name, model, vocabulary, config, calibration, preset)
     for folder in [path, *reversed(files.version_folders(path))]:
         if (folder / "saved_model.pb").is_file():
-            return Predictor(SavedModelSegmenter(folder))
+            return _exported(name, folder)
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
         f"{path} {what}; name a run directory of train.py, a .keras file or "
@@ -82,7 +68,20 @@ def load(path, which="best"):
     )
 
 
-def _predictor(model, vocabulary, config, calibration):
+def _exported(name, folder):
+    segmenter = SavedModelSegmenter(folder)
+    words, vocabulary = folder / "assets/vocabulary.txt", None
+    if words.is_file():
+        vocabulary = vocabulary_lib.Vocabulary.load(words)
+    return Predictor(
+        segmenter,
+        about_lib.of_export(name, folder, vocabulary),
+        vocabulary=vocabulary,
+        threshold=segmenter.threshold,
+    )
+
+
+def _predictor(name, model, vocabulary, config, calibration, preset=None):
     flags = config["flags"]
     segmenter = KerasSegmenter(
         model,
@@ -91,43 +90,88 @@ def _predictor(model, vocabulary, config, calibration):
         flags["frame_width"],
         calibration,
     )
-    return Predictor(segmenter, model, vocabulary, calibration.threshold)
+    about = (
+        about_lib.of_preset(name, preset, model, vocabulary)
+        if preset
+        else about_lib.of_run(name, config, model, vocabulary)
+    )
+    return Predictor(segmenter, about, model, vocabulary, calibration.threshold)
 
 
 class Predictor:
     """Segments videos by sentences; made by `load`.
 
     Attributes:
+        about: `about.About` the model, as a str one line.
         model: the `SegmentationModel`, `None` of a SavedModel.
-        vocabulary: its `Vocabulary`, `None` of a SavedModel.
+        vocabulary: its `Vocabulary`, `None` of a SavedModel without one.
         threshold: what a probability must exceed to belong to a mask, unless
-            told: the calibrated number of a run, 0.5 of a SavedModel.
+            told: the calibrated number of a run, 0.5 without one.
     """
 
     def __init__(
-        self, segmenter, model=None, vocabulary=None, threshold=THRESHOLD
+        self,
+        segmenter,
+        about,
+        model=None,
+        vocabulary=None,
+        threshold=THRESHOLD,
     ):
+        self.about = about
         self.threshold = threshold
         self.model = model
         self.vocabulary = vocabulary
         self._segmenter = segmenter
         self._attending = None
 
-    def warnings(self, queries):
-        """Lines about empty, overlong and unknown words; see vocabulary."""
+    def unknown_words(self, queries: str | Sequence[str]) -> list[str]:
+        """The words of sentences that the model does not know.
+
+        Args:
+            queries: sentences, a list of str (or one str).
+
+        Returns:
+            List of str, each once; empty if the model does not tell its words.
+        """
         if self.vocabulary is None:
             return []
-        return vocabulary_lib.sentence_warnings(queries, self.vocabulary)
+        queries = [queries] if isinstance(queries, str) else list(queries)
+        return vocabulary_lib.unknown_words(queries, self.vocabulary)
+
+    def warnings(self, queries: Sequence[str]) -> list[str]:
+        """What will not be understood of sentences.
+
+        Args:
+            queries: list of str.
+
+        Returns:
+            List of at most two lines, about unknown and about too many words.
+        """
+        unknown, most = self.unknown_words(queries), vocabulary_lib.MAX_WORDS
+        long = [
+            f'"{x[:60]}"'
+            for x in queries
+            if len(vocabulary_lib.tokenize(x)) > most
+        ]
+        lines = []
+        if unknown:
+            lines.append(f"It does not know: {vocabulary_lib.listed(unknown)}.")
+        if long:
+            lines.append(
+                f"It reads only the first {most} words of: "
+                f"{vocabulary_lib.listed(long)}"
+            )
+        return lines
 
     def segment(
         self,
-        video,
-        queries,
+        video: Source,
+        queries: str | Sequence[str],
         *,
-        threshold=None,
-        keep_probabilities=False,
-        **options,
-    ):
+        threshold: float | None = None,
+        keep_probabilities: bool = False,
+        **options: Any,
+    ) -> Segmentation:
         """Segments a video; the whole result is kept, in compact form.
 
         Args:
@@ -159,7 +203,9 @@ class Predictor:
             result.add(found)
         return result
 
-    def stream(self, video, queries, **options):
+    def stream(
+        self, video: Source, queries: str | Sequence[str], **options: Any
+    ) -> Iterator[FrameResult]:
         """Segments a video frame by frame, in memory that does not grow.
 
         Args:
@@ -194,7 +240,9 @@ class Predictor:
             found = _smoothed(found, options.smoothing)
         return self._enlarged(found)
 
-    def attention(self, video, query, number=1):
+    def attention(
+        self, video: Source, query: str, number: int = 1
+    ) -> dict[tuple[str, int], np.ndarray]:
         """Which places each word of a sentence attends to (figure 5).
 
         Args:
@@ -230,7 +278,7 @@ class Predictor:
             f"{window.frame.number}"
         )
 
-    def words(self, query):
+    def words(self, query: str) -> list[str]:
         """The words that are read of a sentence, a list of str."""
         return sentence_words(query)
 

@@ -1,5 +1,9 @@
 """What was found in a video, kept in compact form."""
 
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 from pycocotools import mask as coco
 
@@ -7,6 +11,28 @@ from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
 from keras_vas.pictures.overlay import draw, palette_for
 from keras_vas.prediction.result_folder import ResultFolder
+from keras_vas.video.reader import Video
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FrameResult:
+    """What is found in one frame.
+
+    Attributes:
+        number: of the frame, counted from 1.
+        time_seconds: since the first frame.
+        frame: uint8 RGB `(height, width, 3)`.
+        probabilities: float32 `(queries, height, width)`, 0..1, at the
+            video's own size.
+        scores: float32 `(queries,)`, 0..1, how sure the model is that the
+            actor is there at all.
+    """
+
+    number: int
+    time_seconds: float
+    frame: np.ndarray
+    probabilities: np.ndarray
+    scores: np.ndarray
 
 
 class Segmentation:
@@ -26,17 +52,23 @@ class Segmentation:
     """
 
     def __init__(
-        self, video, queries, threshold=THRESHOLD, *, keep_probabilities=False
+        self,
+        video: Video,
+        queries: Sequence[str],
+        threshold: float = THRESHOLD,
+        *,
+        keep_probabilities: bool = False,
     ):
         self.queries = tuple(queries)
-        self.numbers, self.times = [], []
+        self.numbers: list[int] = []
+        self.times: list[float] = []
         self.threshold = threshold
         self._video = video
         self._scores, self._run_lengths = [], []
         self._probabilities = [] if keep_probabilities else None
 
-    def add(self, found):
-        """Adds a `prediction.FrameResult`."""
+    def add(self, found: FrameResult) -> None:
+        """Adds what was found in the next frame."""
         self.numbers.append(found.number)
         self.times.append(found.time_seconds)
         self._scores.append(found.scores)
@@ -49,33 +81,33 @@ class Segmentation:
         if self._probabilities is not None:
             self._probabilities.append(found.probabilities)
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Number of frames."""
         return len(self.numbers)
 
-    def mask(self, index):
+    def mask(self, index: int) -> np.ndarray:
         """Bool `(queries, height, width)`, the masks of one frame."""
         masks = [coco.decode(x) for x in self._run_lengths[index]]
         return np.stack(masks).astype(bool)
 
     @property
-    def masks(self):
+    def masks(self) -> np.ndarray:
         """Bool `(frames, queries, height, width)`, made when asked for."""
         return np.stack([self.mask(i) for i in range(len(self))])
 
     @property
-    def scores(self):
+    def scores(self) -> np.ndarray:
         """float32 `(frames, queries)`, 0..1: is the actor there at all."""
         return np.stack(self._scores)
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray | None:
         """float32 `(frames, queries, height, width)`, or `None`."""
         if self._probabilities is None:
             return None
         return np.stack(self._probabilities)
 
-    def frames(self):
+    def frames(self) -> Iterator[np.ndarray]:
         """Yields the frames that were segmented, uint8 `(height, width, 3)`.
 
         The video is read once more.
@@ -95,7 +127,7 @@ class Segmentation:
             if frame.number >= self.numbers[-1]:
                 return
 
-    def overlay(self, indices=None):
+    def overlay(self, indices: Sequence[int] | None = None) -> np.ndarray:
         """Frames with every mask in the colour of its sentence.
 
         Args:
@@ -117,7 +149,7 @@ class Segmentation:
         order = range(len(self)) if indices is None else indices
         return np.stack([drawn[i] for i in order])
 
-    def save(self, directory):
+    def save(self, directory: str | os.PathLike) -> None:
         """Writes overlay.mp4, masks/, masks.json and contact_sheet.png.
 
         The files are those of `result_folder.ResultFolder`.

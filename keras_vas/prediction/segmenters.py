@@ -14,6 +14,7 @@ from keras_vas import files
 from keras_vas.data import frame_size, transforms
 from keras_vas.data.records import schema
 from keras_vas.errors import UserError
+from keras_vas.metrics import THRESHOLD
 from keras_vas.models.sentence_split import split_in_three
 from keras_vas.presence import score as presence_score
 
@@ -157,6 +158,7 @@ class SavedModelSegmenter:
     Attributes:
         height: of the frames that it takes, `None` for any.
         width: likewise.
+        threshold: what a probability must exceed to belong to a mask.
 
     Raises:
         UserError: it is no SavedModel, or has none of the signatures.
@@ -188,6 +190,10 @@ class SavedModelSegmenter:
         *_, clip_length, height, width, _ = self._specs()["frames"].shape
         _check_clip_length(clip_length)
         self.height, self.width = height, width
+        self.threshold = THRESHOLD
+        if "describe" in found:
+            described = found["describe"](queries=tf.constant([""]))
+            self.threshold = round(float(described["threshold"][0]), 6)
         self._letterbox = None
         if height and width:
             self._letterbox = _Letterbox(height, width)

@@ -71,7 +71,11 @@ def fold(run, output):
         "config": {
             **config,
             "flags": {k: v for k, v in config["flags"].items() if k in _FLAGS},
-            "data_manifest": {},
+            "data_manifest": {
+                "parts": run_directory.trained_on(
+                    config.get("data_manifest", {})
+                )
+            },
         },
         "words": vocabulary.words,
         "backbones": backbones,

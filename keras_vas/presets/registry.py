@@ -24,6 +24,7 @@ class Preset:
         knows: what it is good for, and what not.
         speed: seconds that a mask takes, and where.
         sha256: of its file.
+        real: whether it is for real videos, not for drawn shapes alone.
     """
 
     task: str
@@ -33,13 +34,14 @@ class Preset:
     knows: str
     speed: str
     sha256: str
+    real: bool
 
     def lines(self):
         """Its card, a list of lines of text."""
         return [
             f"{field.name}: {getattr(self, field.name)}"
             for field in dataclasses.fields(self)
-            if field.name != "sha256"
+            if field.name not in ("sha256", "real")
         ]
 
 
@@ -61,10 +63,11 @@ PRESETS = {
         speed="0.22 on 2 CPU cores, for one sentence about a clip",
         sha256="7896f491da4d4eed600d051f8cbbcf80"
         "1ea4de822b6f5a16079083412cb411e5",
+        real=True,
     ),
     "moving_actors": Preset(
         task="outlines of drawn shapes, by sentences about look and action",
-        data="moving_actors, 7,500 drawn clips, as `make demo` trains it",
+        data="drawn shapes: 7,500 clips of moving_actors, as in `make demo`",
         metrics="mean IoU 80.5 on 759 test sentences, the right one of two "
         "look-alikes 92.8 %",
         licence="Apache-2.0",
@@ -73,6 +76,7 @@ PRESETS = {
         speed="0.04 on 2 CPU cores",
         sha256="1060fff3ef81371c8c5bef5d572c6dad"
         "5d526686eff0dda045f2f8b8eb20392f",
+        real=False,
     ),
 }
 

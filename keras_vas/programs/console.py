@@ -9,7 +9,7 @@ import inspect
 import runpy
 import sys
 
-from keras_vas.command_line import configs
+from keras_vas.command_line import configs, lines
 
 _MODULES = {
     "segment": "keras_vas.programs.segment",
@@ -24,6 +24,8 @@ _MODULES = {
     "summary": "keras_vas.models.summary",
     "draw_clip": "keras_vas.data.moving_actors",
 }
+# Packages that come with an extra alone.
+_EXTRAS = dict.fromkeys(("fastapi", "msgspec", "orjson", "uvicorn"), "serving")
 
 
 def main():
@@ -48,4 +50,16 @@ def main():
             sys.path.insert(0, str(builders[command].parent))
             runpy.run_path(str(builders[command]), run_name="__main__")
         else:
-            runpy.run_module(_MODULES[command], run_name="__main__")
+            _run_module(command)
+
+
+def _run_module(command):
+    try:
+        runpy.run_module(_MODULES[command], run_name="__main__")
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRAS:
+            raise
+        lines.fail(
+            f"keras-vas {command} needs {error.name}; install it: pip install "
+            f"'keras_vas[{_EXTRAS[error.name]}]'"
+        )

@@ -89,8 +89,8 @@ def main(_):
         print(line)
     if report["unknown_word_samples"]:
         print(
-            f"{report['unknown_word_samples']:,} sentences hold words that "
-            "the model does not know"
+            "with words that the model does not know: "
+            + command_line.counted(report["unknown_word_samples"], "sample")
         )
     print(
         f"written to {_OUTPUT.value}: metrics.json, samples.csv, samples.png, "

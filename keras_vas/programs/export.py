@@ -5,10 +5,10 @@
     python export.py --workdir=RUN --output=FILE.npz --format=preset
 
 The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
-the signatures serving_default, segment_jpeg and segment_many, described in
-docs/serving_contract.md. With --data=RECORDS the score, how sure the model is
-that the actor is there at all, is calibrated first and RUN/presence.json
-written.
+the signatures serving_default, segment_jpeg, segment_many, segment_many_jpeg
+and describe: see docs/serving_contract.md. With --data=RECORDS the threshold of
+masks and the score, how sure the model is that the actor is there at all, are
+calibrated first and RUN/presence.json written.
 """
 
 import json
@@ -48,7 +48,10 @@ _DATA = flags.DEFINE_string(
     "data", None, "Folder with the run's records, to calibrate the score."
 )
 _METRICS = flags.DEFINE_string(
-    "metrics", None, "File metrics.json of evaluate.py, for the model card."
+    "metrics",
+    None,
+    "File metrics.json of evaluate.py, for the model card; by default the "
+    "run's, if it has one.",
 )
 _LICENCE = flags.DEFINE_string(
     "licence", None, "Licence of the weights, for the model card."
@@ -85,6 +88,7 @@ def main(_):
             which=_WHICH.value,
             evaluation=evaluation,
             licence=_LICENCE.value,
+            preset=presets.PRESETS.get(_WORKDIR.value),
         )
     if (
         presence_score.Calibration.load(run).source

@@ -15,7 +15,6 @@ import signal
 import sys
 import time
 
-import tqdm
 from absl import flags
 
 from keras_vas import command_line
@@ -77,7 +76,7 @@ def main(_):
     threshold = _THRESHOLD.value
     if threshold is None:
         threshold = predictor.threshold
-    for line in predictor.warnings(_QUERY.value):
+    for line in (predictor.about, *predictor.warnings(_QUERY.value)):
         print(line)
     stream = predictor.stream(
         video,
@@ -93,7 +92,7 @@ def main(_):
     )
     started = time.monotonic()
     with folder, interruption() as interrupted:
-        for found in tqdm.tqdm(
+        for found in command_line.progress(
             stream,
             total=_total(video, options),
             desc="segment",
@@ -113,7 +112,8 @@ def main(_):
     seconds = time.monotonic() - started
     if interrupted:
         print(
-            f"interrupted: the first {folder.frames} frames are in "
+            "interrupted: the first "
+            f"{command_line.counted(folder.frames, 'frame')} done, kept in "
             f"{_OUTPUT.value}",
             file=sys.stderr,
         )
@@ -121,7 +121,7 @@ def main(_):
     _warn_of_missing_frames(video, last.number, options)
     sound = ", with sound" if folder.has_sound else ""
     print(
-        f"{folder.frames} frames in {seconds:.1f} s "
+        f"{command_line.counted(folder.frames, 'frame')} in {seconds:.1f} s "
         f"({folder.frames / seconds:.1f} frames/s); written to "
         f"{_OUTPUT.value}: overlay.mp4{sound}, masks/, masks.json, "
         "contact_sheet.png"

@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 
 from keras_vas import command_line, files
-from keras_vas.command_line import build
+from keras_vas.command_line import build, counted
 from keras_vas.data import pipeline, records, training_split, transforms
 from keras_vas.models import registry
 from keras_vas.runs import run as run_directory
@@ -231,9 +231,10 @@ def _describe(model, train_index, validation_index, replicas):
     aside = validation_index.num_samples if validation_index else 0
     trained = sum(v.value.shape.num_elements() for v in model.trainable_weights)
     print(
-        f"{train_index.num_samples} samples to train on, {aside} to choose "
-        f"the best checkpoint; {model.count_params():,} parameters, "
-        f"{trained:,} of them trained, on {replicas} device(s)",
+        f"{counted(train_index.num_samples, 'sample')} to train on, "
+        f"{aside:,} to choose the best checkpoint; "
+        f"{model.count_params():,} parameters, {trained:,} of them trained, "
+        f"on {counted(replicas, 'device')}",
         flush=True,
     )
 

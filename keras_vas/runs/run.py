@@ -89,6 +89,42 @@ def check_config(config, path):
         )
 
 
+def trained_on(manifest):
+    """The part of a manifest that says what was trained on.
+
+    Args:
+        manifest: dict, "data_manifest" of a config.json, or likewise.
+
+    Returns:
+        List of dicts, one a data set: {"dataset": name, "splits": {"train":
+        {"videos": int, "queries": int}}}; without what is not said.
+
+    Raises:
+        UserError: somebody has edited it.
+    """
+    try:
+        sets = [
+            {
+                "dataset": str(part["dataset"]),
+                "splits": {
+                    "train": {
+                        count: int(part["splits"]["train"][count])
+                        for count in ("videos", "queries")
+                        if count in part["splits"]["train"]
+                    }
+                },
+            }
+            for part in manifest.get("parts", [manifest])
+            if part.get("dataset")
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            "what the model was trained on cannot be read from its "
+            f"description ({error!r}); bring it back from a copy"
+        ) from error
+    return sets
+
+
 def build_model(config, path, numbers):
     """The model that a config.json describes, untrained.
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tqdm
 
+from keras_vas.command_line import counted
 from keras_vas.errors import UserError
 from keras_vas.models import variables
 from keras_vas.runs import checkpoint
@@ -31,8 +32,10 @@ def report_finished(run, plan):
         return False
     best = metadata["best"]
     print(
-        f"{run} holds a finished run: {plan.epochs} epochs, the best is epoch "
-        f"{best['epoch']} with mean IoU {best['mean_iou']:.3f}"
+        f"{run} holds a finished run: {counted(plan.epochs, 'epoch')}, "
+        f"the best is epoch {best['epoch']} with mean IoU "
+        f"{best['mean_iou']:.3f}; next: python evaluate.py --workdir={run} "
+        "--data=RECORDS --output=OUT"
     )
     return True
 
@@ -137,18 +140,25 @@ class Trainer:
         """
         plan = self.plan
         if self.step < plan.total_steps:
-            batches = iter(self._distribute(self._training_part))
+            steps = map(self._take_step, self._distribute(self._training_part))
+            # The network is compiled in the first step, before the bar's
+            # clock starts.
+            table, norm = next(steps)
             with self._progress_bar() as bar:
+                self._end_step(table, norm, bar)
                 while self.step < plan.total_steps:
-                    self._take_step(next(batches), bar)
+                    self._end_step(*next(steps), bar)
         return self.best
 
-    def _take_step(self, batch, bar):
+    def _take_step(self, batch):
         table, samples, norm = self.steps.train(batch)
         self._check_finite(table.numpy(), samples.numpy(), float(norm))
         self.step += 1
+        return table, float(norm)
+
+    def _end_step(self, table, norm, bar):
         self.totals.add(table)
-        self._report(bar, float(norm))
+        self._report(bar, norm)
         if self.step % self.plan.steps_per_epoch == 0:
             self._end_epoch(bar)
         elif self._due(self.plan.checkpoint_steps):
@@ -270,7 +280,6 @@ class Trainer:
             total=self.plan.total_steps * size,
             initial=self.step * size,
             unit=" samples",
-            desc="preparing",
             disable=not self.chief,
             dynamic_ncols=True,
             mininterval=0.5,
@@ -285,7 +294,7 @@ class Trainer:
             mean_iou=f"{scores['mean_iou']:.3f}",
             refresh=False,
         )
-        bar.update(self.plan.batch_size)
+        bar.update(self.step * self.plan.batch_size - bar.n)
         if self._due(_SCALARS_EVERY):
             rate = bar.format_dict["rate"]
             self._log(

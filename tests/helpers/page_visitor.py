@@ -12,8 +12,8 @@ import time
 
 import cv2
 import numpy as np
+from patience import SECONDS
 
-SECONDS = 240
 SENTENCE = "the bright square"
 SIZE = (64, 128)
 

@@ -1,4 +1,4 @@
-"""A SavedModel with the three signatures, whose masks are easy to compute.
+"""A SavedModel with an export's signatures, whose masks are easy to compute.
 
 A mask is the red channel of frame 4, or of the last one, times a share that
 is the query's length in bytes over 100; a score is that share.
@@ -10,6 +10,9 @@ import tensorflow as tf
 from keras_vas.export.images import check_sizes
 
 WHOLE = 100
+KNOWN = ("a", "the", "dog", "man")
+THRESHOLD = 0.35
+ABOUT = "red: trained on nothing; 4 words"
 
 
 class RedModel(tf.Module):
@@ -73,6 +76,30 @@ class RedModel(tf.Module):
         mask = self._red(frames)[None] / 255 * share[:, None, None]
         return {"masks": mask, "scores": share}
 
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.string, "frames"),
+            tf.TensorSpec([None], tf.string, "queries"),
+        ]
+    )
+    def segment_many_jpeg(self, frames, queries):
+        repeated = tf.repeat(frames[None], tf.size(queries), axis=0)
+        found = self.segment_jpeg(repeated, queries)
+        return {
+            "masks_png_bytes": found["mask_png_bytes"],
+            "scores": found["score"],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "queries")])
+    def describe(self, queries):
+        known = r"\b(" + "|".join(KNOWN) + r")\b"
+        shape = tf.shape(queries)
+        return {
+            "unknown_words": tf.strings.regex_replace(queries, known, ""),
+            "threshold": tf.fill(shape, THRESHOLD),
+            "about": tf.fill(shape, ABOUT),
+        }
+
     @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, "x")])
     def wait(self, x):
         """Works for days where x is large."""
@@ -85,11 +112,15 @@ class RedModel(tf.Module):
         return {"done": matrix[:1, 0]}
 
 
-def export(path, factor=1.0):
-    """Writes the model to `path`, a folder named by a number."""
+def export(path, factor=1.0, old=False):
+    """Writes the model to `path`, a folder named by a number.
+
+    An old one has neither `segment_many_jpeg` nor `describe`.
+    """
     model = RedModel(factor)
     signatures = {"serving_default": model.serve}
-    for name in ("segment_jpeg", "segment_many", "wait"):
+    new = () if old else ("segment_many_jpeg", "describe")
+    for name in ("segment_jpeg", "segment_many", "wait", *new):
         signatures[name] = getattr(model, name)
     tf.saved_model.save(model, str(path), signatures)
 

@@ -5,7 +5,8 @@ import socket
 import threading
 
 import pytest
-from page_visitor import SECONDS, wait_for
+from page_visitor import wait_for
+from patience import SECONDS
 
 from keras_vas.page.limits import Limits
 

@@ -73,7 +73,10 @@ def test_word_attention_is_brightest_where_a_word_fits_best():
 
 
 class Slow:
-    """A predictor that finds everything everywhere."""
+    """A predictor that finds everything everywhere, at probability 1."""
+
+    def __init__(self, threshold=0.5):
+        self.threshold = threshold
 
     def stream(self, video, queries, every):
         for frame in video:
@@ -104,6 +107,12 @@ def test_a_new_result_takes_the_place_of_the_old_one(visit):
     assert names == {visit.clip.folder.name, visit.result.id}
 
 
+@pytest.mark.parametrize(("threshold", "share"), [(0.9, 1), (1.0, 0)])
+def test_masks_are_above_the_threshold_of_the_model(visit, threshold, share):
+    list(finding.find(Slow(threshold), visit, ["one"], 1))
+    assert visit.result.found.masks.mean() == share
+
+
 @pytest.mark.parametrize("how", ["stopped", "closed"])
 def test_work_that_is_stopped_leaves_nothing(visit, monkeypatch, how):
     monkeypatch.setattr(finding, "_REPORT_SECONDS", 0.0)
@@ -124,3 +133,17 @@ def test_another_clip_removes_the_files_of_the_last(visit, tmp_path):
     visit.show(other)
     visit.end()
     assert other.image(1).size  # samples belong to all
+
+
+def test_a_failure_is_told_and_not_hidden():
+    pytest.importorskip("gradio")
+    from keras_vas.page.handlers import _reporting
+
+    @_reporting
+    def handler():
+        raise RuntimeError("broken")
+
+    shown = handler()
+    assert 'role="alert">The page has failed' in next(shown)[0]
+    with pytest.raises(RuntimeError, match="broken"):
+        next(shown)

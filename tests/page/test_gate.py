@@ -187,6 +187,7 @@ def test_a_session_belongs_to_who_began_it():
         joined(data="text"),
         joined(event_data={"ticket": {"path": "/etc/passwd"}}),
         joined(event_data=["a"]),
+        joined(event_data={"ticket": ["a"]}),
         joined(session_hash="../x"),
         joined(session_hash=["s1"]),
         joined(fn_index=-1),

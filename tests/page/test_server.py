@@ -13,6 +13,9 @@ import page_visitor
 import pytest
 from page_visitor import SENTENCE, SIZE, Server, Visitor, wait_for
 
+# One page is started for all of them.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("page")]
+
 
 @pytest.fixture
 def visitor(server):
@@ -124,11 +127,23 @@ def test_bad_requests_get_a_line_of_text(visitor):
         ("\n".join("abcdefg"), "7 sentences are too many"),
     ):
         assert words in visitor.find(text)["vas-status"]
-    for sent in ({"sample": 99}, {"sample": "x"}, None):
+    for sent in ({"sample": 99}, {"sample": "x"}, "x", None):
         shown = visitor.call("vas-samples", "select", (), sent)
         assert "no such sample" in shown["vas-status"]
     shown = visitor.call("Show word attention", "click", [1, None])
     assert "Find something" in shown["vas-status"]
+
+
+def test_what_the_model_does_not_know_is_told_before_the_run(visitor):
+    def hint(text):
+        return visitor.call("vas-sentences", "change", [text])["vas-hint"]
+
+    assert hint("") == hint("the bright square\n") == ""
+    told = hint("the bright square\na <dark> squirrel")
+    assert told.count("<p ") == 1
+    assert "squirrel" in told
+    assert "<dark>" not in told
+    assert "7 sentences are too many" in hint("\n".join("abcdefg"))
 
 
 def test_texts_of_visitors_are_escaped(visitor, video):

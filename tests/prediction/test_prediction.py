@@ -176,7 +176,10 @@ def test_overlay_and_save_show_the_masks(whole, frames, tmp_path):
     free = ~whole.masks[5].any(0)
     kernel = np.ones((7, 7), np.uint8)  # away from outlines
     free = cv2.erode(free.astype(np.uint8), kernel, borderValue=1) > 0
-    np.testing.assert_array_equal(drawn[1][free], frames[5][free])
+    assert free.sum() > 20
+    grey = frames[5] @ [0.299, 0.587, 0.114]
+    dimmed = 0.25 * frames[5] + 0.25 * grey[..., None]
+    np.testing.assert_allclose(drawn[1][free], dimmed[free], atol=1.5)
     tinted = cv2.erode(whole.mask(5).any(0).astype(np.uint8), kernel) > 0
     assert (drawn[1][tinted] != frames[5][tinted]).any(-1).mean() > 0.95
     whole.save(tmp_path / "out")
@@ -287,6 +290,8 @@ def test_a_saved_model_is_asked_by_its_signature(signature, frames, tmp_path):
             module, str(tmp_path / version), signatures={signature: function}
         )
     predictor = keras_vas.load(tmp_path)
+    assert predictor.about.name == tmp_path.name
+    assert predictor.unknown_words("ab") == predictor.warnings(["ab"]) == []
     found = predictor.segment(frames, ["ab", "abcd"], keep_probabilities=True)
     grey = frames.astype(np.float32).mean(-1) / 255
     expected = np.stack([grey / 2, grey / 4], axis=1)

@@ -53,7 +53,7 @@ def test_a_video_with_two_sentences(repository, run, video, tmp_path):
         text=True,
     )  # fmt: skip
     assert finished.returncode == 0, finished.stderr
-    assert "does not know these words: zebra" in finished.stdout
+    assert "It does not know: zebra.\n" in finished.stdout
     assert "12 frames in" in finished.stdout
     assert "overlay.mp4, masks/" in finished.stdout
     assert "12/12" in finished.stderr

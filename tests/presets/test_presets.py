@@ -87,6 +87,7 @@ def test_trained_backbones_are_stored_too(run, published, tmp_path):
     preset_file.fold(run, path)
     about, arrays = preset_file.read(path)
     assert about["backbones"] == {}
+    assert about["config"]["data_manifest"] == {"parts": []}
     assert arrays.keys() == published.backbone.keys() | arrays.keys()
     probabilities, expected = (
         1 / (1 + np.exp(-_logits(x))) for x in (presets.run_of(path), run)

@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 import serving_model
 import serving_requests as requests
+from local_server import serve
 from patience import SECONDS
 
 from keras_vas.errors import UserError
 from keras_vas.pictures import overlay
 from keras_vas.prediction import result_folder
-from keras_vas.serving.client import client as rest_client
-from keras_vas.serving.client.client import ServingClient, ServingError
-from keras_vas.serving.local_server.models import find_models
-from keras_vas.serving.local_server.server import serve
+from keras_vas.serving.client import client as client_module
+from keras_vas.serving.client import rest_model
+from keras_vas.serving.client.client import (
+    Description,
+    ServingClient,
+    ServingError,
+)
 from keras_vas.video.reader import open_video
 
 STATUS = {"model_version_status": [{"version": "1", "state": "AVAILABLE"}]}
@@ -31,7 +35,16 @@ def url(tmp_path_factory):
     folder = tmp_path_factory.mktemp("client") / "red"
     serving_model.export(folder / "1")
     serving_model.export(folder / "2", factor=0.5)
-    with serve(find_models(folder, "all"), port=0) as url:
+    with serve(folder, "all") as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def old_url(tmp_path_factory):
+    """A server of an export without the newer signatures."""
+    folder = tmp_path_factory.mktemp("old") / "red"
+    serving_model.export(folder / "1", old=True)
+    with serve(folder) as url:
         yield url
 
 
@@ -95,10 +108,73 @@ def pauses(monkeypatch):
     return seconds
 
 
-@pytest.mark.parametrize("signature", [None, "segment_many"])
-def test_an_array_and_several_queries_give_the_computed_masks(url, signature):
+@pytest.fixture
+def asked(monkeypatch):
+    """The signatures that are asked for."""
+    names, predict = [], rest_model.RestModel.predict
+    monkeypatch.setattr(
+        rest_model.RestModel,
+        "predict",
+        lambda self, name, inputs: (
+            names.append(name) or predict(self, name, inputs)
+        ),
+    )
+    return names
+
+
+def test_frames_travel_once_unless_the_export_is_old(url, old_url, asked):
+    frames = requests.clip(height=30, width=40)
+    pictures = [requests.png(frame) for frame in frames]
+    large = np.zeros((8, 240, 240, 3), np.uint8)
+    new, old = ServingClient(url, "red"), ServingClient(old_url, "red")
+    for client, clip, queries, expected in (
+        (new, frames, ["a", "b"], "segment_many_jpeg"),
+        (new, pictures, "a", "segment_many_jpeg"),
+        (old, frames, ["a", "b"], "segment_many"),
+        (old, frames, "a", "segment_jpeg"),
+        (old, large, ["a", "b"], "segment_jpeg"),
+        (old, pictures, ["a", "b"], "segment_jpeg"),
+    ):
+        client.segment(clip, queries)
+        assert asked.pop() == expected
+
+
+def test_unknown_words_and_the_threshold_are_told(url, old_url):
+    client = ServingClient(url, "red")
+    found = client.describe(["the quick dog", "a fox", "quick man"])
+    assert found.unknown_words == ("quick", "fox")
+    assert found.threshold == pytest.approx(serving_model.THRESHOLD)
+    assert str(found) == (
+        f"{serving_model.ABOUT} It does not know: quick, fox."
+    )
+    assert str(client.describe("a dog")) == serving_model.ABOUT
+    assert len(client.describe(["x"] * 300).unknown_words) == 1
+    old = ServingClient(old_url, "red").describe("a fox")
+    assert old == Description("", 0.5, ())
+    assert "does not say which words" in str(old)
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        {},
+        {"unknown_words": [""], "about": ["x"], "threshold": ["y"]},
+        {"unknown_words": [5], "about": ["x"], "threshold": [0.5]},
+        {"unknown_words": [""], "about": [], "threshold": [0.5]},
+    ],
+)
+def test_an_answer_that_is_no_description_is_told(outputs):
+    with Script(answer({"outputs": outputs})) as server:
+        client = ServingClient(server.url)
+        client._signatures = {"describe"}
+        with pytest.raises(ServingError, match="answered with no descr"):
+            client.describe("a")
+
+
+def test_an_array_and_several_queries_give_the_computed_masks(url):
     frames = requests.clip(height=30, width=40)
     queries = ["a dog", "the man with a hat"]
+    signature = "segment_many"
     client = ServingClient(url, "red", version=1)
     masks, scores = client.segment(frames, queries, signature)
     for i, query in enumerate(queries):
@@ -131,20 +207,24 @@ def test_pictures_are_sent_as_they_are(url):
     np.testing.assert_array_equal(masks[0] * 255, frames[4, :, :, 0])
 
 
-def test_more_queries_than_fit_are_sent_in_several_requests(url, monkeypatch):
+@pytest.mark.parametrize(
+    ("signature", "limit"),
+    [("segment_jpeg", "MAX_REQUEST_BYTES"), ("segment_many_jpeg", "MAX_ROWS")],
+)
+def test_more_queries_than_fit_are_sent_in_several_requests(
+    url, monkeypatch, asked, signature, limit
+):
     frames = requests.clip()
     pictures = [requests.png(frame) for frame in frames]
     queries = ["x" * n for n in (10, 20, 30, 40, 50)]
     client = ServingClient(url, "red", version=1)
-    masks, scores = client.segment(pictures, queries)
+    masks, scores = client.segment(pictures, queries, signature)
     size = sum(len(requests.b64(p)["b64"]) for p in pictures)
-    monkeypatch.setattr(rest_client, "MAX_REQUEST_BYTES", 2 * size + 1)
-    calls, call = [], ServingClient._call
-    monkeypatch.setattr(
-        ServingClient, "_call", lambda *a: calls.append(1) or call(*a)
-    )
-    split_masks, split_scores = client.segment(pictures, queries)
-    assert len(calls) == 3
+    value = 2 if limit == "MAX_ROWS" else 2 * size + 1
+    monkeypatch.setattr(client_module, limit, value)
+    asked.clear()
+    split_masks, split_scores = client.segment(pictures, queries, signature)
+    assert asked == [signature] * 3
     np.testing.assert_array_equal(split_masks, masks)
     np.testing.assert_array_equal(split_scores, scores)
 
@@ -157,7 +237,7 @@ def test_a_name_that_is_no_model_is_a_user_error(model):
 
 def test_frames_as_json_are_the_frames():
     frames = requests.clip(time=3, height=5, width=7)
-    text = rest_client._pixels_as_json(frames)
+    text = rest_model._pixels_as_json(frames)
     np.testing.assert_array_equal(json.loads(text), frames)
 
 
@@ -300,23 +380,25 @@ def test_an_answer_that_is_cut_off_is_asked_for_again(pauses):
 
 
 @pytest.mark.parametrize(
-    "prediction",
+    "outputs",
     [
         {},
-        {"mask_png_bytes": "x", "score": 1},
-        {"mask_png_bytes": {"b64": "!"}, "score": 1},
-        {"mask_png_bytes": requests.b64(b"no picture"), "score": 1},
-        {"mask_png_bytes": requests.PICTURE, "score": 1},
-        {"score": 1},
+        {"masks_png_bytes": ["x"], "scores": [1]},
+        {"masks_png_bytes": [{"b64": "!"}], "scores": [1]},
+        {"masks_png_bytes": [requests.b64(b"no picture")], "scores": [1]},
+        {"masks_png_bytes": [requests.PICTURE], "scores": [1]},
+        {"scores": [1]},
+        [1],
     ],
 )
-def test_an_answer_without_masks_is_told(prediction):
-    reply = answer({"predictions": [prediction]})
+def test_an_answer_without_masks_is_told(outputs):
     with (
-        Script(reply) as server,
-        pytest.raises(ServingError, match="answered with no masks"),
+        Script(answer({"outputs": outputs})) as server,
+        pytest.raises(ServingError, match=r"answered with no (masks|outputs)"),
     ):
-        ServingClient(server.url).segment(requests.clip(), "a")
+        ServingClient(server.url).segment(
+            requests.clip(), "a", "segment_many_jpeg"
+        )
 
 
 @pytest.mark.parametrize(
@@ -411,6 +493,10 @@ def test_the_program_writes_a_result_folder_without_tensorflow(
         f"--output={output}",
     )
     assert result.returncode == 0, result.stderr
+    line = result.stdout.splitlines()[0]
+    assert line == (
+        f"{serving_model.ABOUT} It does not know: {', '.join(queries)}."
+    )
     assert {path.name for path in output.iterdir()} == set(result_folder.PARTS)
     written = json.loads((output / "masks.json").read_text())
     assert [query["name"] for query in written["categories"]] == queries
@@ -423,7 +509,8 @@ def test_the_program_writes_a_result_folder_without_tensorflow(
     assert scores == 3 * [0.9, 0.4]
     assert [image["id"] for image in written["images"]] == [1, 6, 11]
     for image in written["images"]:
-        for i, found in enumerate((image["id"] >= 6, False)):
+        # the model's own threshold, 0.35, is below both
+        for i, found in enumerate([image["id"] >= 6] * 2):
             folder = output / "masks" / written["categories"][i]["folder"]
             path = folder / image["file_name"]
             expected = np.zeros((48, 64), np.uint8)
@@ -457,6 +544,7 @@ def test_the_program_takes_one_frame(url, video, tmp_path):
         (["--video=missing.mp4"], "missing.mp4"),
         (["--output=tests"], "tests holds something else"),
         (["--timeout=0"], "timeout=0.0 must be above 0"),
+        (["--grpc=localhost"], "grpc=localhost is no address: write HOST:PORT"),
     ],
 )
 def test_the_program_says_in_one_line_what_is_wrong(

@@ -17,14 +17,13 @@ import pytest
 import serving_model
 import serving_requests as requests
 import tensorflow as tf
+from local_server import serve
 from serving_requests import ask
 
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.export import graph
 from keras_vas.presence import score as presence_score
 from keras_vas.serving.client.client import ServingClient, ServingError
-from keras_vas.serving.local_server.models import find_models
-from keras_vas.serving.local_server.server import serve
 
 
 def export_network(folder):
@@ -48,6 +47,7 @@ def export_network(folder):
         vocabulary_path=path,
         height=32,
         width=64,
+        about="a test",
     )
     tf.saved_model.save(served, str(folder), signatures=served.signatures)
 
@@ -64,7 +64,7 @@ def served(request, tmp_path_factory):
         folder = tmp_path_factory.mktemp("contract") / "cstm"
         export = serving_model.export
         (export_network if request.param == "export" else export)(folder / "1")
-        with serve(find_models(folder), port=0) as url:
+        with serve(folder) as url:
             yield url, "cstm"
 
 
@@ -115,7 +115,7 @@ def test_a_version_is_available_and_answers_by_its_number(served, client):
     assert (spec["name"], spec["version"]) == (model, str(version))
 
 
-def test_the_metadata_names_the_three_signatures(client):
+def test_the_metadata_names_the_signatures(client):
     types = {
         "serving_default": {
             "frames": ("DT_UINT8", 5),
@@ -134,6 +134,18 @@ def test_the_metadata_names_the_three_signatures(client):
             "queries": ("DT_STRING", 1),
             "masks": ("DT_FLOAT", 3),
             "scores": ("DT_FLOAT", 1),
+        },
+        "segment_many_jpeg": {
+            "frames": ("DT_STRING", 1),
+            "queries": ("DT_STRING", 1),
+            "masks_png_bytes": ("DT_STRING", 1),
+            "scores": ("DT_FLOAT", 1),
+        },
+        "describe": {
+            "queries": ("DT_STRING", 1),
+            "unknown_words": ("DT_STRING", 1),
+            "threshold": ("DT_FLOAT", 1),
+            "about": ("DT_STRING", 1),
         },
     }
     signatures = client.metadata()
@@ -187,7 +199,9 @@ def test_pictures_go_in_and_come_back_as_base64(served):
     assert (mask.shape, mask.dtype) == ((12, 20), np.uint8)
 
 
-@pytest.mark.parametrize("signature", ["segment_jpeg", "segment_many"])
+@pytest.mark.parametrize(
+    "signature", ["segment_jpeg", "segment_many", "segment_many_jpeg"]
+)
 def test_masks_are_probabilities_of_the_frames_size(client, signature):
     frames = requests.clip(height=45, width=62)
     masks, scores = client.segment(frames, ["a dog", "der Hund"], signature)
@@ -199,14 +213,37 @@ def test_masks_are_probabilities_of_the_frames_size(client, signature):
         assert values.max() <= 1
 
 
-def test_both_signatures_agree_but_for_the_rounding(client):
+def test_the_signatures_agree_but_for_the_rounding(client):
     frames = requests.clip(height=40, width=50)
     pictures = [requests.png(frame) for frame in frames]
     queries = ["a dog", "the woman in red on the left"]
     many, many_scores = client.segment(frames, queries, "segment_many")
-    jpeg, jpeg_scores = client.segment(pictures, queries)
-    np.testing.assert_allclose(jpeg, many, atol=0.5 / 255 + 1e-4)
-    np.testing.assert_allclose(jpeg_scores, many_scores, atol=1e-4)
+    for signature in ("segment_jpeg", "segment_many_jpeg"):
+        jpeg, jpeg_scores = client.segment(pictures, queries, signature)
+        np.testing.assert_allclose(jpeg, many, atol=0.5 / 255 + 1e-4)
+        np.testing.assert_allclose(jpeg_scores, many_scores, atol=1e-4)
+
+
+def test_strings_are_base64_where_their_name_says_so(served):
+    url, model = served
+    request = {
+        "signature_name": "describe",
+        "instances": [{"queries": "a dog"}, {"queries": "Wörterwurm"}],
+    }
+    status, answer = ask(url, "POST", f"/v1/models/{model}:predict", request)
+    assert status == 200
+    known, unknown = answer["predictions"]
+    assert known.keys() == {"unknown_words", "threshold", "about"}
+    assert unknown["unknown_words"].lower() == "wörterwurm"
+    assert known["about"] == unknown["about"]
+    assert 0 < known["threshold"] < 1
+
+
+def test_the_client_is_told_what_is_not_known(client):
+    found = client.describe(["a dog", "a zebroid dog"])
+    assert found.unknown_words == ("zebroid",)
+    assert 0 < found.threshold < 1
+    assert found.about
 
 
 def test_an_unknown_model_is_one_line_with_the_servers_reason(served):

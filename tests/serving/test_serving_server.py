@@ -1,11 +1,11 @@
 """The local server, with plain HTTP against a computable model."""
 
-import asyncio
 import contextlib
 import http.client
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -17,11 +17,11 @@ import tracemalloc
 import urllib.parse
 
 import numpy as np
-import own_loop
 import pytest
 import serving_model
 import serving_requests as requests
 import tensorflow as tf
+from local_server import serve
 from patience import SECONDS
 from serving_requests import ask
 
@@ -43,11 +43,6 @@ def exported(tmp_path_factory):
     serving_model.export(folder / "1")
     serving_model.export(folder / "2", factor=0.5)
     return folder
-
-
-def serve(folder, *arguments, **options):
-    found = models.find_models(folder, *arguments)
-    return server.serve(found, port=0, **options)
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +162,7 @@ def test_a_body_takes_a_few_times_its_length(exported, name, place):
 
 
 def test_paths_that_are_not_there_are_404_and_other_methods_405(url):
-    for path in ("/", "/etc/passwd", "/v2/health/ready", "/v1/models"):
+    for path in ("/", "/docs", "/etc/passwd", "/v2/health", "/v1/models"):
         assert ask(url, "GET", path)[0] == 404
     assert ask(url, "GET", f"/v1/models/red/versions/{'9' * 9999}")[0] == 404
     for method in ("DELETE", "BREW"):
@@ -286,37 +281,11 @@ def test_clients_that_send_slowly_do_not_block_others(url):
         client.close()
 
 
-def test_a_client_that_sends_too_slowly_is_dropped(exported, monkeypatch):
-    monkeypatch.setattr(server, "PATIENCE", 0.1)
+def test_a_client_that_sends_too_slowly_is_refused(exported):
     with serve(exported, timeout=0.1) as url:
         client = connect(url, head(1000) + b"{")
-        while client.recv(1000):
-            pass
+        assert client.recv(1000).startswith(b"HTTP/1.1 408 ")
         client.close()
-
-
-def test_a_client_that_does_not_take_its_answer_is_dropped(monkeypatch):
-    monkeypatch.setattr(server, "PATIENCE", 0.05)
-    app = server._App([], 1000, 16, timeout=0.05)
-    sent = []
-
-    async def receive():
-        return {"type": "http.request"}
-
-    async def send(message):
-        sent.append(message["type"])
-        await asyncio.Event().wait()
-
-    scope = {
-        "type": "http",
-        "method": "GET",
-        "path": "/v1/models/red",
-        "query_string": b"",
-        "headers": [],
-    }
-    own_loop.run(app(scope, receive, send))
-    assert sent == ["http.response.start"]
-    assert app._begun == 0
 
 
 def test_endless_computations_end_in_time_and_leave_no_trace(exported):
@@ -344,50 +313,37 @@ def test_more_than_it_can_hold_is_answered_with_503(exported):
         until(lambda: ask(url, "POST", PREDICT, body)[0] == 400)
 
 
-def test_more_requests_than_places_are_answered_with_503(exported, monkeypatch):
-    monkeypatch.setattr(server, "MOST_REQUESTS", 1)
-    with serve(exported) as url:
-        client = connect(url, head(1000) + b"{")
-        until(lambda: ask(url, "POST", PREDICT, SHORT)[0] == 503)
-        client.close()
-        until(lambda: ask(url, "POST", PREDICT, SHORT)[0] == 200)
-
-
-def test_versions_come_and_go_while_it_runs(exported, tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "POLL_SECONDS", 0.01)
+def test_versions_come_and_go(exported, tmp_path):
     folder = tmp_path / "red"
     shutil.copytree(exported / "1", folder / "1")
-
-    def score():
-        return ask(url, "POST", PREDICT, WHITE)[1]["outputs"]["score"]
+    model = models.Model(folder)
+    first = model.loaded["1"]
 
     def states():
-        answer = ask(url, "GET", "/v1/models/red")[1]
-        return {
-            v["version"]: v["state"] for v in answer["model_version_status"]
-        }
+        return {x["version"]: x["state"] for x in model.status()}
 
-    with serve(folder) as url:
-        assert score() == [1.0]
-        shutil.copytree(exported / "2", tmp_path / "aside")
-        (tmp_path / "aside").rename(folder / "2")
-        until(lambda: score() == [0.5])
-        until(lambda: states() == {"2": "AVAILABLE", "1": "END"})
-        (tmp_path / "aside").mkdir()
-        (tmp_path / "aside/saved_model.pb").write_bytes(b"broken")
-        (tmp_path / "aside").rename(folder / "3")
-        until(lambda: states().get("3") == "END")
-        assert score() == [0.5]
-        status = ask(url, "GET", "/v1/models/red/versions/3")[1]
-        assert status["model_version_status"][0]["status"]["error_message"]
-        shutil.rmtree(folder)
-        until(lambda: ask(url, "POST", PREDICT, WHITE)[0] == 404)
+    model.refresh()
+    assert model.loaded == {"1": first}
+    shutil.copytree(exported / "2", folder / "2")
+    model.refresh()
+    assert model.loaded.keys() == {"2"}
+    assert states() == {"2": "AVAILABLE"}
+    (folder / "3").mkdir()
+    (folder / "3/saved_model.pb").write_bytes(b"broken")
+    for _ in range(2):
+        model.refresh()
+        assert model.find(None) == ("2", model.loaded["2"])
+        assert states() == {"3": "END", "2": "AVAILABLE"}
+    (broken,) = model.status("3")
+    assert "saved_model.pb" in broken["status"]["error_message"]
+    shutil.rmtree(folder)
+    model.refresh()
+    assert not model.find(None)
 
 
 def test_only_the_versions_asked_for_are_served(exported):
-    (model,) = models.find_models(exported, {"1"})
-    model.refresh()
-    assert model.loaded.keys() == {"1"}
+    for versions, loaded in (("1", "1"), ("2,1", "12"), ("latest", "2")):
+        assert models.Model(exported, versions).loaded.keys() == set(loaded)
 
 
 def write_warmup(folder, **inputs):
@@ -412,9 +368,7 @@ def test_warm_up_requests_are_replayed_before_it_answers(
     )
     shutil.copytree(exported / "1", tmp_path / "red/1")
     write_warmup(tmp_path / "red/1", frames=[[picture] * 8], query=["a"])
-    (model,) = models.find_models(tmp_path)
-    model.refresh()
-    assert model.loaded.keys() == {"1"}
+    assert models.Model(tmp_path / "red").loaded.keys() == {"1"}
     (arrays,) = asked
     assert arrays["frames"].tolist() == [[picture] * 8]
     assert arrays["query"].tolist() == [b"a"]
@@ -423,61 +377,30 @@ def test_warm_up_requests_are_replayed_before_it_answers(
 def test_a_version_that_cannot_be_warmed_up_is_not_served(exported, tmp_path):
     shutil.copytree(exported / "1", tmp_path / "red/1")
     write_warmup(tmp_path / "red/1", frames=[[b"no picture"]], query=["a"])
-    with (
-        pytest.raises(UserError, match="a frame is no JPEG or PNG picture"),
-        serve(tmp_path),
-    ):
-        pass
-
-
-def test_a_folder_of_models_serves_each_under_its_name(exported, tmp_path):
-    for name in ("one", "two"):
-        shutil.copytree(exported / "1", tmp_path / name / "1")
-    (tmp_path / "notes").mkdir()
-    found = models.find_models(tmp_path)
-    assert [model.path.name for model in found] == ["one", "two"]
+    with pytest.raises(UserError, match="a frame is no JPEG or PNG picture"):
+        models.Model(tmp_path / "red")
 
 
 @pytest.mark.parametrize(
-    "make", [lambda folder: None, os.mkdir, serving_model.export]
+    "make",
+    [
+        lambda folder: None,
+        lambda folder: folder.mkdir(),
+        lambda folder: (folder / "1").mkdir(parents=True),
+        serving_model.export,
+    ],
 )
 def test_a_folder_without_a_model_is_a_user_error(tmp_path, make):
     make(tmp_path / "7")
-    with pytest.raises(UserError, match=r"no SavedModel in .*NAME/1/saved_"):
-        models.find_models(tmp_path / "7")
+    with pytest.raises(UserError, match=r"cannot load .*/7: no .*/1/saved_mod"):
+        models.Model(tmp_path / "7")
 
 
 def test_a_model_that_cannot_be_loaded_is_a_user_error(tmp_path):
     (tmp_path / "m/1").mkdir(parents=True)
     (tmp_path / "m/1/saved_model.pb").write_bytes(b"broken")
-    with (
-        pytest.raises(UserError, match=r"cannot load .*/m: .*saved_model"),
-        serve(tmp_path / "m"),
-    ):
-        pass
-
-
-def test_a_port_that_is_taken_or_none_is_a_user_error(exported, url):
-    taken = urllib.parse.urlsplit(url).port
-    for port in (taken, 99_999):
-        with (
-            pytest.raises(UserError, match=f"port {port}: .*give another"),
-            server.serve(models.find_models(exported), port=port),
-        ):
-            pass
-
-
-@pytest.fixture
-def computing(monkeypatch):
-    """An event that is set when a computation begins."""
-    event, run = threading.Event(), models._Version._run
-
-    def told(*arguments):
-        event.set()
-        return run(*arguments)
-
-    monkeypatch.setattr(models._Version, "_run", told)
-    return event
+    with pytest.raises(UserError, match=r"cannot load .*/m: .*saved_model"):
+        models.Model(tmp_path / "m")
 
 
 def refuses(url):
@@ -488,92 +411,107 @@ def refuses(url):
     return False
 
 
-def test_begun_requests_are_finished_when_it_stops(exported, monkeypatch):
-    begun, go = threading.Event(), threading.Event()
-
-    def predict(*_):
-        begun.set()
-        assert go.wait(SECONDS)
-        return b'{"outputs": "done"}'
-
-    monkeypatch.setattr(server, "GRACE", SECONDS)
-    monkeypatch.setattr(models._Version, "predict", predict)
-    with contextlib.ExitStack() as stack:
-        url = stack.enter_context(serve(exported))
-        client = in_thread(ask, url, "POST", PREDICT, SHORT)
-        assert begun.wait(SECONDS)
-        stopping = in_thread(stack.close)
-        until(lambda: refuses(url))
-        go.set()
-        client.join()
-        stopping.join()
-    assert client.result == (200, {"outputs": "done"})
+PROGRAM = """
+import sys
+from keras_vas import serving_server
+serving_server._GRACE = float(sys.argv.pop(1))
+serving_server._POLL = 0.01
+serving_server.run()
+"""
 
 
-def test_a_computation_does_not_keep_it_from_stopping(
-    exported, monkeypatch, computing
-):
-    monkeypatch.setattr(server, "GRACE", 0)
-
-    with serve(exported, timeout=SECONDS) as url:
-        clients = [
-            in_thread(ask, url, "POST", PREDICT, ENDLESS)
-            for _ in range(server.PLACES + 1)
-        ]
-        assert computing.wait(SECONDS)
-    for client in clients:
-        client.join()
-    assert (503, {"error": "the server is stopping"}) in [
-        client.result for client in clients if client.result
-    ]
-
-
-def test_the_program_serves_until_a_signal(exported, repository):
-    program = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "keras_vas.serving_server",
-            f"--model={exported}",
-            "--port=0",
-            "--timeout=1",
-        ],
+@contextlib.contextmanager
+def program(repository, *flags, grace=10):
+    """Yields the process, its address and the line that it prints first."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(grace), "--port=0", *flags],
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        line = program.stdout.readline()
-        assert line.startswith("serving http://127.0.0.1:")
-        assert line.endswith("/v1/models/red (version 2)\n")
-        url = line.split()[1].split("/v1/")[0]
-        assert ask(url, "POST", PREDICT, ENDLESS)[0] == 504
-        program.send_signal(signal.SIGTERM)
-        out, err = program.communicate(timeout=SECONDS)
+        line = process.stdout.readline()
+        yield process, line.split("/v1/")[0].removeprefix("serving "), line
     finally:
-        program.kill()
-    assert program.returncode == 0, err
-    assert out == "stopped\n"
-    assert "Traceback" not in err
-    assert refuses(url)
+        process.kill()
+        process.communicate()
+
+
+def test_the_program_serves_until_a_signal(exported, repository):
+    flags = (f"--model={exported}", "--timeout=1")
+    with program(repository, *flags) as (process, url, line):
+        assert url.startswith("http://127.0.0.1:")
+        assert line == f"serving {url}/v1/models/red (version 2)\n"
+        assert ask(url, "POST", PREDICT, ENDLESS)[0] == 504
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=SECONDS)
+        assert process.returncode == 0, err
+        assert out == "stopped\n"
+        assert err == ""
+        assert refuses(url)
+
+
+@pytest.mark.parametrize("grace", [SECONDS, 0])
+def test_begun_requests_have_their_time_and_no_more(
+    exported, repository, grace
+):
+    flags = (f"--model={exported}", f"--timeout={SECONDS}")
+    with program(repository, *flags, grace=grace) as (process, url, _):
+        body = json.dumps(SHORT if grace else ENDLESS).encode()
+        sent = len(body) - 1 if grace else len(body)
+        client = connect(url, head(len(body)) + body[:sent])
+        until(lambda: ask(url, "POST", PREDICT, SHORT)[0] == 200)
+        process.send_signal(signal.SIGTERM)
+        until(lambda: refuses(url))
+        if grace:
+            client.sendall(body[sent:])
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+        out, _ = process.communicate(timeout=SECONDS)
+        client.close()
+        assert (process.returncode, out) == (0, "stopped\n")
+
+
+def test_the_program_loads_new_versions(exported, repository, tmp_path):
+    folder = tmp_path / "red"
+    shutil.copytree(exported / "1", folder / "1")
+    shutil.copytree(exported / "2", tmp_path / "aside")
+    with program(repository, f"--model={folder}") as (_, url, _):
+
+        def score():
+            answer = ask(url, "POST", PREDICT, WHITE)[1]
+            return answer["outputs"]["score"]
+
+        assert score() == [1.0]
+        (tmp_path / "aside").rename(folder / "2")
+        until(lambda: score() == [0.5])
+
+
+def test_a_port_that_is_taken_or_none_is_one_line(exported, url, repository):
+    taken = urllib.parse.urlsplit(url).port
+    for port in (taken, 99_999):
+        flags = (f"--model={exported}", f"--port={port}")
+        with program(repository, *flags) as (process, _, line):
+            assert line == ""
+            _, err = process.communicate(timeout=SECONDS)
+            assert process.returncode == 1
+            assert f"port {port}: " in err.splitlines()[-1]
+            assert "give another --port" in err.splitlines()[-1]
 
 
 @pytest.mark.parametrize(
-    ("flag", "message"),
+    ("flags", "message"),
     [
-        ("--versions=new", "--versions=new: give latest, all, or numbers"),
-        ("--label=stable", "--label=stable:: write it as stable:3"),
+        (["--label=stable"], "--label=stable: write it as stable:3"),
+        (["--model=missing"], "cannot load .*missing: no .*/1/saved_model"),
+        (["--versions=9"], "cannot load .*/red: no .*/1/saved_model"),
+        (["--model={0}"], "--model: two folders have one name; rename one"),
     ],
 )
-def test_a_flag_that_is_wrong_is_one_line(repository, flag, message):
-    result = subprocess.run(
-        [sys.executable, "-m", "keras_vas.serving_server", "--model=x", flag],
-        cwd=repository,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-    )
-    assert result.returncode == 1
-    assert message in result.stderr.splitlines()[-1]
-    assert "Traceback" not in result.stderr
+def test_a_flag_that_is_wrong_is_one_line(exported, repository, flags, message):
+    words = [f"--model={exported}", *(x.format(exported) for x in flags)]
+    with program(repository, *words) as (process, *_):
+        _, err = process.communicate(timeout=SECONDS)
+        assert process.returncode == 1
+        assert re.fullmatch(f"error: {message}.*", err.splitlines()[-1])
+        assert "Traceback" not in err

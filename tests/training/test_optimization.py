@@ -125,7 +125,7 @@ def test_sentences_that_share_a_clip_train_alike():
         model = CSTM(
             vocabulary_size=9, width=0.125, decoder_channels=64,
             cmam_stages=(4, 5), coordinate_fusion="linear",
-            encoders="spatial",
+            encoders="spatial", spatial_backbone="resnet50",
         )  # fmt: skip
         steps = DistributedSteps(
             tf.distribute.get_strategy(),
@@ -154,6 +154,6 @@ def test_sentences_that_share_a_clip_train_alike():
     np.testing.assert_allclose(shared_table[:, 1:], table[:, 1:], atol=9)
     np.testing.assert_allclose(shared_norm, norm, rtol=1e-2)
     assert means.keys() == shared_means.keys()
-    assert len(means) > 90
+    assert len(means) > 50
     for path, mean in means.items():
         np.testing.assert_allclose(shared_means[path], mean, atol=1e-4)

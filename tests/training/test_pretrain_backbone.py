@@ -20,7 +20,7 @@ def test_a_backbone_taught_by_classes_begins_a_training(repository, tmp_path):
     done = subprocess.run(
         [
             sys.executable, "-m", "keras_vas.training.pretrain_backbone",
-            "--backbone=inception_v3", "--width=0.0625", "--steps=2",
+            "--backbone=resnet50", "--width=0.0625", "--steps=2",
             "--clips=4", "--held_out=2", "--batch_size=2",
             f"--output={tmp_path}",
         ],
@@ -36,7 +36,11 @@ def test_a_backbone_taught_by_classes_begins_a_training(repository, tmp_path):
 
     def network(width):
         return CSTM(
-            vocabulary_size=9, encoders="spatial", width=width, cmam_stages=()
+            vocabulary_size=9,
+            encoders="spatial",
+            width=width,
+            cmam_stages=(),
+            spatial_backbone="resnet50",
         )
 
     model = network(0.0625)

@@ -152,7 +152,7 @@ def test_resumes_within_an_epoch(tmp_path):
     batches = iter(part._distribute(part._training_part))
     with part._progress_bar() as bar:
         for _ in range(3):
-            part._take_step(next(batches), bar)
+            part._end_step(*part._take_step(next(batches)), bar)
     resumed = small_model.trainer(tmp_path / "part", epochs=3)
     resumed.restore()
     assert resumed.step == 3

@@ -45,7 +45,8 @@ def main(_):
     frames = clip.video()
     for number, frame in enumerate(frames, 1):
         overlay.write_png(folder / f"{number:05d}.png", frame)
-    print(f"{len(frames)} frames in {folder}; sentences about them:")
+    count = command_line.counted(len(frames), "frame")
+    print(f"{count} in {folder}; sentences about them:")
     for sentence in clip.sentences:
         print(f"  {sentence.text}")
 

@@ -260,16 +260,35 @@ def warnings_for(text, vocabulary):
             f"The sentence has {len(words)} words; only the first {MAX_WORDS} "
             "are read"
         )
-    kept = dict.fromkeys(words[:MAX_WORDS])
-    unknown = [w for w in kept if vocabulary.id_of(w) == UNKNOWN_ID]
+    unknown = unknown_words([text], vocabulary)
     if unknown:
-        listed = ", ".join(unknown[:_LISTED_WORDS])
-        more = len(unknown) - _LISTED_WORDS
         messages.append(
-            f"The model does not know these words: {listed}"
-            + (f" and {more} more" if more > 0 else "")
+            f"The model does not know these words: {listed(unknown)}"
         )
     return messages
+
+
+def unknown_words(texts, vocabulary):
+    """The words that are read of sentences and that a model does not know.
+
+    Args:
+        texts: list of str.
+        vocabulary: `Vocabulary`.
+
+    Returns:
+        List of str, each once, in the order in which they occur.
+    """
+    rows = tokenize(tf.constant(texts, tf.string, [len(texts)]))
+    read = (word.decode() for word in rows[:, :MAX_WORDS].flat_values.numpy())
+    return [w for w in dict.fromkeys(read) if vocabulary.id_of(w) == UNKNOWN_ID]
+
+
+def listed(words):
+    """Words as one text, of many the first ones and their number."""
+    more = len(words) - _LISTED_WORDS
+    return ", ".join(words[:_LISTED_WORDS]) + (
+        f" and {more} more" if more > 0 else ""
+    )
 
 
 def sentence_warnings(texts, vocabulary, shown=5):

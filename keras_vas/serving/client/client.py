@@ -1,4 +1,4 @@
-r"""A client of TensorFlow Serving's REST port, and of the local server.
+r"""A client of TensorFlow Serving, by REST or gRPC, and of the local server.
 
     python -m keras_vas.serving_client --url=http://127.0.0.1:8501 \
         --video=in.mp4 --query="the dog running on the left" --output=out
@@ -11,39 +11,73 @@ or from Python:
 It needs NumPy, OpenCV and urllib3, and neither TensorFlow nor Keras.
 """
 
-import base64
-import binascii
-import json
+import dataclasses
 import re
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
 from keras_vas.errors import UserError
-from keras_vas.serving.client.rest_call import Server, ServingError
+from keras_vas.metrics import THRESHOLD
+from keras_vas.serving.client.grpc_model import GrpcModel
+from keras_vas.serving.client.rest_model import RestModel, ServingError
 
 SEGMENT_JPEG = "segment_jpeg"
 SEGMENT_MANY = "segment_many"
+SEGMENT_MANY_JPEG = "segment_many_jpeg"
+DESCRIBE = "describe"
 # raw values travel as decimal numbers, five bytes each or so
 MAX_RAW_VALUES = 1 << 20
 # more queries than fit are sent in several requests
 MAX_REQUEST_BYTES = 32 << 20
+MAX_ROWS = 256
+JPEG_QUALITY = 90
 
 _SIDES = ("inputs", "outputs")
+_NAMES = {
+    SEGMENT_JPEG: ("query", "mask_png_bytes", "score"),
+    SEGMENT_MANY: ("queries", "masks", "scores"),
+    SEGMENT_MANY_JPEG: ("queries", "masks_png_bytes", "scores"),
+}
 
-__all__ = ["ServingClient", "ServingError"]
+__all__ = ["Description", "ServingClient", "ServingError"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+    """What a model says about itself and about sentences.
+
+    Attributes:
+        about: one line, "" of an export that does not say.
+        threshold: what a pixel's probability must exceed to belong to a mask.
+        unknown_words: tuple of the words that the model does not know.
+    """
+
+    about: str = ""
+    threshold: float = THRESHOLD
+    unknown_words: tuple[str, ...] = ()
+
+    def __str__(self):
+        """One line."""
+        about = self.about or "the export does not say which words it knows"
+        if not self.unknown_words:
+            return about
+        return f"{about} It does not know: {', '.join(self.unknown_words)}."
 
 
 class ServingClient:
     """Asks a server for masks.
 
     Args:
-        url: address of the REST port, such as "http://127.0.0.1:8501".
+        url: address of the REST port, such as http://127.0.0.1:8501.
         model: name of the model.
         timeout: seconds that the server may be silent.
         retries: how often a request is sent again after a connection that
             failed or an answer of 503, with pauses that double. An answer
             that is another error is final.
+        grpc: HOST:PORT of the gRPC port, which is asked instead of url; it
+            needs tensorflow-serving-api.
         version: number of the version, `None` for the latest one.
 
     Raises:
@@ -52,7 +86,14 @@ class ServingClient:
     """
 
     def __init__(
-        self, url, model="cstm", timeout=60.0, retries=3, *, version=None
+        self,
+        url: str = "http://127.0.0.1:8501",
+        model: str = "cstm",
+        timeout: float = 60.0,
+        retries: int = 3,
+        grpc: str | None = None,
+        *,
+        version: int | None = None,
     ):
         if not re.fullmatch(r"[^\s/:?#%]+", model):
             raise UserError(f"{model!r} is no name of a model: write cstm")
@@ -61,11 +102,13 @@ class ServingClient:
                 f"timeout={timeout} must be above 0, and retries={retries} 0 "
                 "or more"
             )
-        part = "" if version is None else f"/versions/{version}"
-        self._server = Server(url, timeout, retries)
-        self._url = f"{self._server.url}/v1/models/{model}{part}"
+        if grpc is not None and not re.fullmatch(r"[^\s/]+:\d+", grpc):
+            raise UserError(f"grpc={grpc} is no address: write HOST:PORT")
+        kind, address = (RestModel, url) if grpc is None else (GrpcModel, grpc)
+        self._model = kind(address, model, version, timeout, retries)
+        self._signatures = None
 
-    def status(self):
+    def status(self) -> dict[int, str]:
         """Returns the states of the versions.
 
         Returns:
@@ -74,7 +117,7 @@ class ServingClient:
         Raises:
             ServingError: no server, or no such model.
         """
-        answer = self._call("")
+        answer = self._model.status()
         try:
             return {
                 int(version["version"]): version["state"]
@@ -83,7 +126,7 @@ class ServingClient:
         except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("no status of a model") from error
 
-    def metadata(self):
+    def metadata(self) -> dict[str, dict[str, dict[str, tuple]]]:
         """Returns the signatures of the model.
 
         Returns:
@@ -94,7 +137,7 @@ class ServingClient:
         Raises:
             ServingError: no server, or no such model.
         """
-        answer = self._call("/metadata")
+        answer = self._model.metadata()
         try:
             signatures = answer["metadata"]["signature_def"]["signature_def"]
             return {
@@ -105,7 +148,47 @@ class ServingClient:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise self._nonsense("no metadata of a model") from error
 
-    def segment(self, frames, queries, signature=None):
+    def describe(self, queries: str | Sequence[str]) -> Description:
+        """Asks what the model is, and what it does not know of sentences.
+
+        Args:
+            queries: a sentence, or a list of sentences.
+
+        Returns:
+            `Description`; the default one of an export that has no signature
+            for it.
+
+        Raises:
+            ServingError: no server, or it refuses, or answers nonsense.
+        """
+        queries = _sentences(queries)
+        if DESCRIBE not in self._known():
+            return Description()
+        unknown = []
+        for first in range(0, len(queries), MAX_ROWS):
+            answer = self._model.predict(
+                DESCRIBE, {"queries": queries[first : first + MAX_ROWS]}
+            )
+            try:
+                for words in answer["unknown_words"]:
+                    unknown += _text(words).split()
+                about = _text(answer["about"][0])
+                threshold = round(float(answer["threshold"][0]), 6)
+            except (
+                LookupError,
+                TypeError,
+                ValueError,
+                AttributeError,
+            ) as error:
+                raise self._nonsense("no description") from error
+        return Description(about, threshold, tuple(dict.fromkeys(unknown)))
+
+    def segment(
+        self,
+        frames: np.ndarray | Sequence[bytes],
+        queries: str | Sequence[str],
+        signature: str | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Segments the target frame of one clip, once for each query.
 
         Args:
@@ -113,13 +196,14 @@ class ServingClient:
                 `(time, height, width, 3)`, or a list of `bytes`, each a JPEG
                 or PNG picture. Frame 4 of 8 is the target.
             queries: a sentence, or a list of sentences.
-            signature: "segment_jpeg" sends the frames as JPEG, once for each
-                query; "segment_many" sends them as raw numbers once, and the
-                server shares the work between the queries; by default, the
-                latter for several queries on an array of at most
-                `MAX_RAW_VALUES` values (8 frames of 209 x 209), else the
-                former. Masks differ by what JPEG loses, and by less than
-                1/255 because they come back as 8-bit pictures.
+            signature: "segment_many_jpeg" sends the frames as JPEG once, and
+                the server shares the work between the queries;
+                "segment_many" sends them as raw numbers; "segment_jpeg" sends
+                them as JPEG once for each query. By default the first; where
+                the export has it not, the second for several queries on an
+                array of at most `MAX_RAW_VALUES` values (8 frames of 209 x
+                209), else the third. Masks differ by what JPEG loses, and by
+                less than 1/255 because they come back as 8-bit pictures.
 
         Returns:
             Pair of the masks, float32 `(queries, height, width)`
@@ -131,14 +215,10 @@ class ServingClient:
             ServingError: no server, or it refuses, or answers nonsense.
             ValueError: the frames or the queries are of another kind.
         """
-        queries = [queries] if isinstance(queries, str) else list(queries)
-        if not queries or not all(isinstance(q, str) for q in queries):
+        queries = _sentences(queries)
+        if signature not in (None, *_NAMES):
             raise ValueError(
-                f"queries must be sentences. Received: queries={queries}"
-            )
-        if signature not in (None, SEGMENT_JPEG, SEGMENT_MANY):
-            raise ValueError(
-                f"signature must be {SEGMENT_JPEG} or {SEGMENT_MANY}. "
+                f"signature must be one of {', '.join(_NAMES)}. "
                 f"Received: signature={signature}"
             )
         raw = isinstance(frames, np.ndarray)
@@ -152,56 +232,42 @@ class ServingClient:
                 "frames must be uint8 of shape (time, height, width, 3). "
                 f"Received: dtype={frames.dtype}, shape={frames.shape}"
             )
+        if signature == SEGMENT_MANY and not raw:
+            raise ValueError(f"{SEGMENT_MANY} takes an array, not pictures")
+        size = frames.shape[1:3] if raw else None
         if signature is None:
             many = raw and len(queries) > 1 and frames.size <= MAX_RAW_VALUES
             signature = SEGMENT_MANY if many else SEGMENT_JPEG
-        if signature == SEGMENT_JPEG:
-            return self._segment_jpeg(frames, queries)
-        if not raw:
-            raise ValueError(f"{SEGMENT_MANY} takes an array, not pictures")
-        return self._segment_many(frames, queries)
-
-    def _segment_jpeg(self, frames, queries):
-        if isinstance(frames, np.ndarray):
-            size = frames.shape[1:3]
+            if SEGMENT_MANY_JPEG in self._known():
+                signature = SEGMENT_MANY_JPEG
+        if raw and signature != SEGMENT_MANY:
             frames = [_jpeg(frame) for frame in frames]
-        else:
-            size = None
-        clip = [{"b64": base64.b64encode(f).decode()} for f in frames]
-        length = sum(len(picture["b64"]) for picture in clip)
-        count = max(1, MAX_REQUEST_BYTES // max(length, 1))
         masks, scores = [], []
-        for first in range(0, len(queries), count):
-            rows = [
-                {"frames": clip, "query": query}
-                for query in queries[first : first + count]
-            ]
-            body = {"signature_name": SEGMENT_JPEG, "instances": rows}
-            answer = self._call(":predict", json.dumps(body).encode())
-            try:
-                rows = answer["predictions"]
-                masks += [_decode(row["mask_png_bytes"]["b64"]) for row in rows]
-                scores += [row["score"] for row in rows]
-            except (KeyError, TypeError, ValueError) as error:
-                raise self._nonsense("no masks") from error
+        for part in _parts(signature, frames, queries):
+            found = self._ask(signature, frames, part)
+            masks += found[0]
+            scores += found[1]
         return self._checked(masks, scores, len(queries), size)
 
-    def _segment_many(self, frames, queries):
-        answer = self._call(
-            ":predict",
-            b'{"signature_name": "%b", "inputs": {"queries": %b, "frames": %b}}'
-            % (
-                SEGMENT_MANY.encode(),
-                json.dumps(queries).encode(),
-                _pixels_as_json(frames),
-            ),
+    def _known(self):
+        if self._signatures is None:
+            self._signatures = self.metadata().keys()
+        return self._signatures
+
+    def _ask(self, signature, frames, queries):
+        query_name, mask_name, score_name = _NAMES[signature]
+        if signature == SEGMENT_JPEG:
+            frames = [frames] * len(queries)
+        answer = self._model.predict(
+            signature, {"frames": frames, query_name: queries}
         )
         try:
-            masks = answer["outputs"]["masks"]
-            scores = answer["outputs"]["scores"]
-        except (KeyError, TypeError) as error:
+            masks, scores = answer[mask_name], answer[score_name]
+            if signature != SEGMENT_MANY:
+                masks = map(_decode, masks)
+            return list(masks), list(scores)
+        except (KeyError, TypeError, ValueError) as error:
             raise self._nonsense("no masks") from error
-        return self._checked(masks, scores, len(queries), frames.shape[1:3])
 
     def _checked(self, masks, scores, count, size):
         try:
@@ -218,31 +284,34 @@ class ServingClient:
             raise self._nonsense("numbers that are not finite")
         return masks, scores
 
-    def _call(self, suffix, data=None):
-        return self._server.call(self._url + suffix, data)
-
     def _nonsense(self, what):
         return ServingError(
-            f"{self._url} answered with {what}; is it a model that export.py "
-            "wrote?"
+            f"{self._model.url} answered with {what}; is it a model that "
+            "export.py wrote?"
         )
 
 
-def _pixels_as_json(frames):
-    """Writes frames as nested lists; thirty times as fast as `json.dumps`."""
-    digits = np.array([b"%3d" % n for n in range(256)]).view(np.uint8)
-    text = np.full((*frames.shape[:3], 14), ord(","), np.uint8)
-    text[..., 0], text[..., 12] = ord("["), ord("]")
-    for channel in range(3):
-        first = 1 + 4 * channel
-        text[..., first : first + 3] = digits.reshape(256, 3)[
-            frames[..., channel]
-        ]
-    rows = text.reshape(*frames.shape[:2], -1)[..., :-1]
-    return b"[%b]" % b",".join(
-        b"[%b]" % b",".join(b"[%b]" % row.tobytes() for row in frame)
-        for frame in rows
-    )
+def _sentences(queries):
+    queries = [queries] if isinstance(queries, str) else list(queries)
+    if not queries or not all(isinstance(q, str) for q in queries):
+        raise ValueError(
+            f"queries must be sentences. Received: queries={queries}"
+        )
+    return queries
+
+
+def _parts(signature, frames, queries):
+    """Yields as many queries at a time as fit into a request."""
+    count = MAX_ROWS
+    if signature == SEGMENT_JPEG:
+        length = sum(map(len, frames)) * 4 // 3
+        count = max(1, MAX_REQUEST_BYTES // max(length, 1))
+    for first in range(0, len(queries), count):
+        yield queries[first : first + count]
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else "".join(value)
 
 
 def _specs(tensors):
@@ -262,16 +331,17 @@ def _specs(tensors):
 def _jpeg(frame):
     # colours as sharp as the rest: small actors are told apart by them
     sharp = cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
-    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, sharp]
+    options = [
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        sharp,
+        cv2.IMWRITE_JPEG_QUALITY,
+        JPEG_QUALITY,
+    ]
     return cv2.imencode(".jpg", frame[..., ::-1], options)[1].tobytes()
 
 
-def _decode(text):
-    """Returns the probabilities in a PNG picture that came as base64."""
-    try:
-        data = base64.b64decode(text, validate=True)
-    except binascii.Error as error:
-        raise ValueError("invalid base64") from error
+def _decode(data):
+    """Returns the probabilities in a PNG picture."""
     image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if image is None or image.ndim != 2 or image.dtype != np.uint8:
         raise ValueError("no PNG picture of 8 bits and one channel")

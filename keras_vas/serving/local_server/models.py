@@ -1,6 +1,5 @@
 """Models and their versions: what is on disk, what is loaded, how it runs."""
 
-import logging
 import pathlib
 import threading
 import time
@@ -14,7 +13,8 @@ from keras_vas.errors import UserError
 from keras_vas.files import version_folders
 from keras_vas.serving.local_server import tensors
 
-_LOG = logging.getLogger(__name__)
+# it warns of the session at every load
+tf.get_logger().setLevel("ERROR")
 _V1 = tf.compat.v1
 _REFUSALS = (ValueError, RecursionError, tf.errors.InvalidArgumentError)
 # bodies are parsed one after the other, each in the memory of the one before
@@ -27,12 +27,8 @@ class _Version:
     def __init__(self, path):
         self._session = _V1.Session(graph=tf.Graph())
         model = _V1.saved_model.load(self._session, ["serve"], str(path))
-        self._signatures = {
-            name: signature
-            for name, signature in model.signature_def.items()
-            if not name.startswith("__")
-        }
-        self.close = self._session.close
+        named = model.signature_def.items()
+        self._signatures = {k: x for k, x in named if not k.startswith("__")}
         warmup = path / "assets.extra/tf_serving_warmup_requests"
         files = [str(warmup)] if warmup.is_file() else []
         for record in tf.data.TFRecordDataset(files).as_numpy_iterator():
@@ -55,8 +51,6 @@ class _Version:
             raise HTTPException(400, str(error)[:500]) from error
         except tf.errors.DeadlineExceededError as error:
             raise HTTPException(504, "no result in time") from error
-        except (tf.errors.CancelledError, RuntimeError) as error:
-            raise HTTPException(503, "the server is stopping") from error
 
     def _run(self, signature, arrays, seconds=3600):
         return self._session.run(
@@ -77,93 +71,74 @@ class _Version:
 
 
 class Model:
-    """A folder of numbered versions, some of them loaded.
+    """A folder of versions; those of `loaded` are served, by number.
 
     Args:
-        path: folder, named as the model, of `<number>/saved_model.pb`.
-        versions: "latest", "all", or a set of numbers (str): which are served.
+        path: folder of `<number>/saved_model.pb`, named as the model.
+        versions: which to serve: "latest", "all", or such as "3,4".
         labels: dict of label -> number (str).
 
-    Attributes:
-        loaded: dict of number (str) -> version.
-        states: dict of number (str) -> its state, as JSON holds it.
+    Raises:
+        UserError: no version can be loaded.
     """
 
     def __init__(self, path, versions="latest", labels=None):
-        self.path = pathlib.Path(path)
-        self.loaded, self.states, self._failed = {}, {}, {}
-        self._wanted, self._labels = versions, labels or {}
+        self.path, self.loaded = pathlib.Path(path).resolve(), {}
+        self._versions, self._labels = versions, labels or {}
+        self._failed = {}
+        self.refresh()
+        if not self.loaded:
+            nothing = (
+                f"no {self.path}/1/saved_model.pb, or another number than "
+                f"--versions={versions}; export.py writes such folders"
+            )
+            why = "; ".join(self._failed.values()) or nothing
+            raise UserError(f"cannot load {self.path}: {why}")
 
     def refresh(self):
         """Loads what is wanted and new, then lets go what is not wanted.
 
-        A version that cannot be loaded is tried again when its file changes;
-        what was served before goes on being served.
+        What was served goes on being served until another version is.
         """
-        files = [x / "saved_model.pb" for x in version_folders(self.path)]
-        wanted = {x.parent.name: x for x in files if x.is_file()}
-        numbers = list(wanted)
-        if self._wanted == "latest":
-            numbers = numbers[-1:]
-        elif self._wanted != "all":
-            numbers = [n for n in numbers if n in self._wanted]
-        for number in numbers:
-            stamp = wanted[number].stat().st_mtime_ns
-            if number in self.loaded or self._failed.get(number) == stamp:
+        found = version_folders(self.path)
+        found = [x for x in found if (x / "saved_model.pb").is_file()]
+        if self._versions == "latest":
+            found = found[-1:]
+        elif self._versions != "all":
+            numbers = self._versions.split(",")
+            found = [x for x in found if x.name in numbers]
+        for folder in found:
+            if folder.name in self.loaded or folder.name in self._failed:
                 continue
-            self._note(number, "LOADING")
             try:
-                version = _Version(wanted[number].parent)
-                self.loaded = self.loaded | {number: version}
-                self._note(number, "AVAILABLE")
-            # whatever is wrong with a file, the other versions are served
+                self.loaded = self.loaded | {folder.name: _Version(folder)}
+            # whatever is wrong with it, the other versions are served
             except Exception as error:
-                self._failed[number] = stamp
-                self._note(number, "END", " ".join(str(error).split()))
-                _LOG.exception("cannot load %s", wanted[number])
-        if self.loaded.keys() & set(numbers) or not numbers:
-            for number in self.loaded.keys() - set(numbers):
-                self._note(number, "END")
-            self.loaded = {n: x for n, x in self.loaded.items() if n in numbers}
+                self._failed[folder.name] = " ".join(str(error).split())
+        wanted = {folder.name for folder in found}
+        if wanted & self.loaded.keys() or not wanted:
+            self.loaded = {n: x for n, x in self.loaded.items() if n in wanted}
 
     def find(self, version):
-        """The number and the version of a number or label, or the latest."""
+        """The number and version of a number, label or `None`; or `False`."""
         loaded = self.loaded
         latest = max(loaded, key=int, default=None)
         number = self._labels.get(version, version) or latest
-        if number not in loaded:
-            raise HTTPException(404, f"no such version of {self.path.name}")
-        return number, loaded[number]
+        return number in loaded and (number, loaded[number])
 
-    def status(self, version):
+    def status(self, version=None):
         """The states of a version, or of all, as JSON holds them."""
-        wanted, states = self._labels.get(version, version), dict(self.states)
-        numbers = [n for n in states if wanted in (None, n)]
-        if not numbers:
-            raise HTTPException(404, f"no such version of {self.path.name}")
-        return [states[n] for n in sorted(numbers, key=int, reverse=True)]
-
-    def _note(self, number, state, reason=""):
-        code = "UNKNOWN" if reason else "OK"
-        self.states[number] = {
-            "version": number,
-            "state": state,
-            "status": {"error_code": code, "error_message": reason},
-        }
-
-
-def find_models(path, versions="latest", labels=None):
-    """Returns the `Model`s in a folder, which is one's or holds theirs.
-
-    Raises:
-        UserError: there is none.
-    """
-    path = pathlib.Path(path).resolve()
-    files = [*path.glob("*/saved_model.pb"), *path.glob("*/*/saved_model.pb")]
-    folders = {x.parents[1] for x in files if x.parent.name.isdecimal()}
-    if not folders:
-        raise UserError(
-            f"no SavedModel in {path}: expected {path}/1/saved_model.pb or "
-            f"{path}/NAME/1/saved_model.pb; export.py writes such folders"
-        )
-    return [Model(folder, versions, labels) for folder in sorted(folders)]
+        number = self._labels.get(version, version)
+        reasons = self._failed | dict.fromkeys(self.loaded, "")
+        return [
+            {
+                "version": n,
+                "state": "END" if reasons[n] else "AVAILABLE",
+                "status": {
+                    "error_code": "UNKNOWN" if reasons[n] else "OK",
+                    "error_message": reasons[n],
+                },
+            }
+            for n in sorted(reasons, key=int, reverse=True)
+            if number in (None, n)
+        ]

@@ -17,8 +17,8 @@ MAX_ANSWER_VALUES = 1 << 24
 
 class _Request(msgspec.Struct):
     signature_name: str = "serving_default"
-    inputs: msgspec.Raw = msgspec.Raw()
-    instances: msgspec.Raw = msgspec.Raw()
+    inputs: dict[str, msgspec.Raw] | None = None
+    instances: list[dict[str, msgspec.Raw]] = []
 
 
 class _Base64(msgspec.Struct, forbid_unknown_fields=True):
@@ -44,17 +44,13 @@ def read(body, signatures, max_rows):
         raise ValueError(f"more than {MAX_MARKS} quotation marks or objects")
     request = msgspec.json.decode(body, type=_Request)
     signature = signatures.get(request.signature_name)
-    by_rows = bool(request.instances)
-    if signature is None or by_rows == bool(request.inputs):
+    by_rows = request.inputs is None
+    if signature is None or by_rows != bool(request.instances):
         raise ValueError(
             "give either instances or inputs, and as signature_name one of "
             f"{', '.join(signatures)}"
         )
-    item = dict[str, msgspec.Raw]
-    if by_rows:
-        items = msgspec.json.decode(request.instances, type=list[item])
-    else:
-        items = [msgspec.json.decode(request.inputs, type=item)]
+    items = request.instances if by_rows else [request.inputs]
     if any(item.keys() != signature.inputs.keys() for item in items):
         raise ValueError(f"give just the inputs {', '.join(signature.inputs)}")
     arrays = {}
@@ -107,7 +103,8 @@ def write(outputs, by_rows):
     """Writes an answer by rows (`predictions`) or by columns (`outputs`).
 
     Args:
-        outputs: dict of output name -> array; strings become base64.
+        outputs: dict of output name -> array. Strings become base64 where the
+            name ends in `_bytes`, else they are UTF-8.
         by_rows: bool.
 
     Returns:
@@ -119,18 +116,17 @@ def write(outputs, by_rows):
     values = sum(array.size for array in outputs.values())
     if values > MAX_ANSWER_VALUES:
         raise ValueError(f"{values} values are too many; ask for fewer at once")
+    for name, array in outputs.items():
+        if array.dtype == object:
+            text = _base64 if name.endswith("_bytes") else bytes.decode
+            outputs[name] = np.frompyfunc(text, 1, 1)(array)
     answer = {"outputs": outputs}
     if by_rows:
-        rows = zip(*outputs.values(), strict=True)
-        answer = {
-            "predictions": [
-                dict(zip(outputs, row, strict=True)) for row in rows
-            ]
-        }
-    return orjson.dumps(answer, _plain, orjson.OPT_SERIALIZE_NUMPY)
+        count = len(next(iter(outputs.values())))
+        rows = [{k: x[i] for k, x in outputs.items()} for i in range(count)]
+        answer = {"predictions": rows}
+    return orjson.dumps(answer, np.ndarray.tolist, orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _plain(value):
-    if isinstance(value, np.ndarray):
-        return value.tolist()
+def _base64(value):
     return {"b64": base64.b64encode(value).decode()}

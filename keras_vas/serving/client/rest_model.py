@@ -1,8 +1,10 @@
-"""JSON requests over HTTP, with patient retries."""
+"""A model at TensorFlow Serving's REST port, with patient retries."""
 
+import base64
 import http.client
 import json
 
+import numpy as np
 import urllib3
 
 from keras_vas.errors import UserError
@@ -14,11 +16,14 @@ class ServingError(UserError):
     """A server that cannot be reached, refuses, or answers nonsense.
 
     Attributes:
-        status: HTTP status of the answer, `None` if there was none.
+        status: HTTP status of the answer or name of its gRPC status, `None`
+            if there was no answer.
         reason: the server's own words, "" if there were none.
     """
 
-    def __init__(self, message, status=None, reason=""):
+    def __init__(
+        self, message: str, status: int | None = None, reason: str = ""
+    ):
         super().__init__(message)
         self.status = status
         self.reason = reason
@@ -33,23 +38,25 @@ class _Retry(urllib3.Retry):
         return super().increment(*arguments, error=error, **keywords)
 
 
-class Server:
+class RestModel:
     """Connections to a server, kept open between requests.
 
     Args:
         url: such as "http://127.0.0.1:8501"; a path before "/v1" is kept.
+        model: str, the model's name.
+        version: its number, `None` for the latest.
         timeout: seconds that the server may be silent.
         retries: attempts after the first, where a connection fails or the
             answer is 503; the pauses between double, up to 8 seconds.
 
     Attributes:
-        url: as given, without a slash at its end.
+        url: address of the model.
 
     Raises:
         UserError: `url` is no such address.
     """
 
-    def __init__(self, url, timeout, retries):
+    def __init__(self, url, model, version, timeout, retries):
         if "/v1" in url:
             raise UserError(
                 f"{url}: give the address of the server alone, without "
@@ -64,7 +71,9 @@ class Server:
             raise UserError(
                 f"{url} is no address of a server: write http://HOST:PORT"
             )
-        self.url, self._timeout = url.rstrip("/"), timeout
+        part = "" if version is None else f"/versions/{version}"
+        self.url = f"{url.rstrip('/')}/v1/models/{model}{part}"
+        self._timeout = timeout
         self._attempts = f" ({retries + 1} attempts)" if retries else ""
         self._pool = urllib3.PoolManager(
             timeout=timeout,
@@ -80,20 +89,47 @@ class Server:
             ),
         )
 
-    def call(self, url, data=None):
-        """Sends a GET request, or a POST with a JSON body.
+    def status(self):
+        """The answer of TensorFlow Serving's GetModelStatus, as JSON."""
+        return self._call(self.url)
+
+    def metadata(self):
+        """The answer of TensorFlow Serving's GetModelMetadata, as JSON."""
+        return self._call(f"{self.url}/metadata")
+
+    def predict(self, signature, inputs):
+        """Calls a signature.
 
         Args:
-            url: address of the resource.
-            data: `bytes` of the body, or `None` for GET.
+            signature: str, its name.
+            inputs: dict of name -> uint8 array `(..., 3)`, or nested list of
+                str and bytes.
 
         Returns:
-            The object in the answer.
+            Dict of output name -> what JSON holds; strings in base64 are
+            `bytes`.
 
         Raises:
             ServingError: no server, no answer in time, an answer that is an
-                error, or one that is no JSON object.
+                error, or one that holds no outputs.
         """
+        texts = [
+            b'"%b": %b' % (name.encode(), _as_json(value))
+            for name, value in inputs.items()
+        ]
+        answer = self._call(
+            f"{self.url}:predict",
+            b'{"signature_name": "%b", "inputs": {%b}}'
+            % (signature.encode(), b", ".join(texts)),
+        )
+        try:
+            return {k: _bytes(x) for k, x in answer["outputs"].items()}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ServingError(
+                f"{self.url} answered with no outputs"
+            ) from error
+
+    def _call(self, url, data=None):
         try:
             answer = self._pool.request(
                 "GET" if data is None else "POST",
@@ -142,3 +178,35 @@ class Server:
             answer.status,
             reason,
         )
+
+
+def _as_json(value):
+    if isinstance(value, np.ndarray):
+        return _pixels_as_json(value)
+    return json.dumps(
+        value, default=lambda x: {"b64": base64.b64encode(x).decode()}
+    ).encode()
+
+
+def _pixels_as_json(frames):
+    """Writes frames as nested lists; thirty times as fast as `json.dumps`."""
+    digits = np.array([b"%3d" % n for n in range(256)]).view(np.uint8)
+    text = np.full((*frames.shape[:3], 14), ord(","), np.uint8)
+    text[..., 0], text[..., 12] = ord("["), ord("]")
+    for channel in range(3):
+        first = 1 + 4 * channel
+        text[..., first : first + 3] = digits.reshape(256, 3)[
+            frames[..., channel]
+        ]
+    rows = text.reshape(*frames.shape[:2], -1)[..., :-1]
+    return b"[%b]" % b",".join(
+        b"[%b]" % b",".join(b"[%b]" % row.tobytes() for row in frame)
+        for frame in rows
+    )
+
+
+def _bytes(value):
+    """A list of strings in base64 as list of `bytes`; others as they are."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return [base64.b64decode(x["b64"], validate=True) for x in value]
+    return value
