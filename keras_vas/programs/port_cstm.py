@@ -17,7 +17,6 @@ from keras_vas.data.text import word_vectors
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.models import registry
-from keras_vas.models.cstm_authors import state_dict
 from keras_vas.models.segmentation_model import WORD_VECTORS
 from keras_vas.models.variables import model_variables
 from keras_vas.runs import checkpoint
@@ -57,15 +56,13 @@ def main(_):
     if run_directory.is_run(workdir):
         raise UserError(f"--workdir={workdir} is a run; name a new folder")
     state = torch_file.read(_CHECKPOINT.value)
-    arguments = state_dict.arguments(state, _CHECKPOINT.value)
-    arrays = state_dict.convert(state, _CHECKPOINT.value)
+    model_class = registry.model_class(_ARCHITECTURE)
+    arguments, arrays = model_class.port(state, _CHECKPOINT.value)
     vocabulary = Vocabulary.load(_VOCABULARY.value)
     vectors, missing = word_vectors.load(
         _WORD_VECTORS.value, vocabulary, arguments["embedding_dim"]
     )
-    model = registry.model_class(_ARCHITECTURE)(
-        vocabulary_size=len(vocabulary), **arguments
-    )
+    model = model_class(vocabulary_size=len(vocabulary), **arguments)
     arrays[f"{WORD_VECTORS}/embeddings"] = vectors
     checkpoint.assign(model_variables(model), arrays, _CHECKPOINT.value)
     workdir.mkdir(parents=True, exist_ok=True)

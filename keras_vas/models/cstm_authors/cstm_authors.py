@@ -6,6 +6,7 @@ from keras import ops
 from keras_vas.backbones import STAGES
 from keras_vas.backbones.backbone import scaled
 from keras_vas.models.cstm.visual_encoder import visual_encoder
+from keras_vas.models.cstm_authors import state_dict
 from keras_vas.models.cstm_authors.aligned_upsampling import AlignedUpsampling
 from keras_vas.models.cstm_authors.backbones import AuthorsI3D, AuthorsResNet50
 from keras_vas.models.segmentation_model import WORD_VECTORS, SegmentationModel
@@ -114,6 +115,24 @@ class AuthorsCSTM(SegmentationModel):
             outputs={"mask_logits": logits},
             name=name,
         )
+
+    @staticmethod
+    def port(state: dict, source: str) -> tuple[dict, dict]:
+        """What a published checkpoint is in this network.
+
+        Args:
+            state: dict of name to array, as PyTorch holds them.
+            source: path of the checkpoint, for messages.
+
+        Returns:
+            `(arguments, arrays)`: dict of constructor arguments; dict of the
+            variables' paths to float32 arrays, all but the word vectors.
+
+        Raises:
+            UserError: it is no checkpoint of this network.
+        """
+        arguments = state_dict.arguments(state, source)
+        return arguments, state_dict.convert(state, source)
 
 
 def _convolution(x, channels, name):
