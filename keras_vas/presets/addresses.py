@@ -80,6 +80,8 @@ def _from_web(address, cache):
     folder = weights_cache.folder(cache) / "presets" / "downloads"
     path = folder / f"{name.stem}-{sha256[:16]}{name.suffix}"
     try:
+        if path.is_file():
+            return downloads.download(url, path, sha256=sha256)
         with files.lock(folder):
             files.remove_leftovers(folder)
             return downloads.download(url, path, sha256=sha256)

@@ -23,6 +23,7 @@ import patience
 import pytest
 import scipy.io
 import small_records
+import torch_checkpoint
 from absl import flags
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
@@ -47,7 +48,7 @@ from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 from keras_vas.serving.local_server import tensors
 from keras_vas.video.reader import open_video
-from keras_vas.weights import containers
+from keras_vas.weights import containers, torch_file
 
 _GIVEN = os.environ.get("KERAS_VAS_FUZZ_SECONDS")
 SECONDS = float(_GIVEN or 2)
@@ -237,6 +238,11 @@ READERS = {
     "b.npz": (npz, containers.read, UserError),
     "a.h5": (hdf5, containers.read, UserError),
     "a.pkl": (pickled, containers.read, UserError),
+    "a.pth": (
+        lambda path: torch_checkpoint.save(path, {"a": ARRAY}),
+        torch_file.read,
+        UserError,
+    ),
     "masks.h5": (
         masks,
         lambda path: mask_files.read_h5(path, ["instance", "reMask"]),

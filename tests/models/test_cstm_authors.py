@@ -13,8 +13,10 @@ import keras_vas
 from keras_vas.backbones.backbone import scaled
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
+from keras_vas.models import summary
 from keras_vas.models.cstm_authors import state_dict
 from keras_vas.models.cstm_authors.aligned_upsampling import AlignedUpsampling
+from keras_vas.models.cstm_authors.cstm_authors import AuthorsCSTM
 from keras_vas.runs import run as run_directory
 from keras_vas.weights import torch_file
 
@@ -131,6 +133,16 @@ def test_every_array_is_used_once(authors):
         state_dict.convert(odd, "a file")
     assert "conv_mask.3.0.weight" in state
     assert not any("mask_3" in path for path in state_dict.convert(state, "f"))
+
+
+def test_the_cost_is_that_of_the_authors_program():
+    """424.5 G multiply-adds, counted in theirs, with its five other heads."""
+    costs = summary.count(AuthorsCSTM(), 320, 320, literal=True)
+    found = summary.multiply_adds(costs)
+    head = costs["decoder head"].multiply_adds
+    assert head == pytest.approx(120.8e9, rel=1e-3)
+    others = head * sum(1 / 4**i for i in range(1, 6))
+    assert found + others == pytest.approx(424.5e9, rel=1e-3)
 
 
 def test_corners_stay_corners():

@@ -134,6 +134,18 @@ def test_a_cache_that_another_process_fills_is_one_line(server, cache):
     assert presets.run_of(given).is_dir()
 
 
+def test_a_cached_file_needs_no_lock_and_is_checked(server, cache):
+    given = address(server, PRESET)
+    presets.run_of(given)
+    with files.lock(cache / "presets" / "downloads"):
+        assert presets.run_of(given).is_dir()
+    (path,) = (cache / "presets" / "downloads").glob("*.npz")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UserError, match="there before, has the sha256"):
+        presets.run_of(given)
+    assert len(server.asked) == 1
+
+
 @pytest.fixture
 def hub(monkeypatch, tmp_path):
     """Stands for both clients: `hub.folder` is what they download."""

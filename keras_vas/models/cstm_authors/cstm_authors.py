@@ -44,6 +44,20 @@ class AuthorsCSTM(SegmentationModel):
         "none": (),
         "backbones": ("spatial_backbone", "temporal_backbone"),
     }
+    costs = {
+        "word vectors": (WORD_VECTORS,),
+        "text encoder": ("text_",),
+        "spatial backbone": ("spatial_backbone",),
+        "spatial CMAM": ("spatial_cmam",),
+        "temporal backbone": ("temporal_backbone",),
+        "temporal CMAM": ("temporal_cmam",),
+        "decoder laterals": (
+            "decoder_spatial_lateral",
+            "decoder_temporal_lateral",
+        ),
+        "decoder": ("decoder_fusion", "decoder_sum", "decoder_upsampling"),
+        "decoder head": ("decoder_head",),
+    }
 
     def __init__(
         self,
