@@ -13,6 +13,7 @@ import keras_vas
 from keras_vas.backbones.backbone import scaled
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
+from keras_vas.export import saved_model
 from keras_vas.models import summary
 from keras_vas.models.cstm_authors import state_dict
 from keras_vas.models.cstm_authors.aligned_upsampling import AlignedUpsampling
@@ -108,13 +109,28 @@ def test_the_modulated_features_have_negative_borders(authors, run, clip):
         assert (np.asarray(feature) < -0.01).mean() > 0.001
 
 
-def test_the_ported_run_segments_and_says_what_it_is(run):
+def test_the_ported_run_segments_exports_and_says_what_it_is(
+    run, clip, tmp_path
+):
     predictor = keras_vas.load(run)
     assert str(predictor.about) == (
         "run (AuthorsCSTM): trained on a2d_sentences (3,017 videos, 5,358 "
         "sentences); 5 words."
     )
     assert predictor.unknown_words(SENTENCE) == ["zeppelin"]
+    video = clip[:2]
+    found = predictor.segment(video, ["the dog", "a"])
+    assert found.masks.shape == (2, 2, 64, 96)
+    folder = saved_model.saved_model(
+        run, tmp_path / "authors", saved_model.Variant(64, 96)
+    )
+    file = saved_model.keras_file(run, tmp_path / "authors.keras")
+    small, large = (
+        keras_vas.load(path).segment(video, ["the dog"]).masks
+        for path in (folder, file)
+    )
+    assert small.shape == large.shape == (2, 1, 64, 96)
+    np.testing.assert_array_equal(large[:, 0], found.masks[:, 0])
 
 
 def test_every_array_is_used_once(authors):
