@@ -3,11 +3,13 @@
     python tfrecords/build_pictures.py --source=COCO_FOLDER --output=RECORDS
 
 COCO_FOLDER has instances.json and images/, or COCO's own folders
-annotations/ and train2017/. Two kinds of clips are made: `cutouts`, whole
-objects moved over other pictures (see keras_vas/data/picture_clips/scene.py),
-and `stills`, the pictures that are outlined completely, still or slowly panned
-and zoomed. About a tenth of the sentences are about what is not there and have
-an empty mask.
+annotations/ and train2017/, or it is a folder of RefCOCO, RefCOCO+ or RefCOCOg.
+Three kinds of clips are made: `cutouts`, whole objects moved over other
+pictures (see keras_vas/data/picture_clips/scene.py); `stills`, the pictures
+that are outlined completely, still or slowly panned and zoomed; and
+`sentences`, pictures with what people wrote about one of their objects (see
+keras_vas/data/picture_clips/said.py). About a tenth of the sentences are about
+what is not there and have an empty mask.
 """
 
 import functools
@@ -17,7 +19,16 @@ from absl import flags
 
 from keras_vas import command_line
 from keras_vas.data import records
-from keras_vas.data.picture_clips import clips, coco, language, scene
+from keras_vas.data.picture_clips import (
+    clips,
+    coco,
+    collection,
+    language,
+    said,
+    scene,
+    whole,
+)
+from keras_vas.errors import UserError
 
 
 def build(output, source, counts, *, seed, workers, shards=8):
@@ -37,7 +48,8 @@ def build(output, source, counts, *, seed, workers, shards=8):
     Raises:
         UserError: the source is damaged; nothing is written then.
     """
-    clips.collect(str(source), seed)
+    pictures = collection.collect(str(source))
+    coco.check_pictures(pictures.pictures)
     videos = [
         f"{kind}-{number:06d}"
         for kind, count in counts.items()
@@ -51,7 +63,8 @@ def build(output, source, counts, *, seed, workers, shards=8):
         workers=workers,
         shards={"train": min(shards, len(videos))},
         source_fingerprint=f"{source} {seed}",
-        code=(clips, coco, language, scene),
+        code=(clips, coco, collection, language, said, scene, whole),
+        excluded=pictures.left_out,
     )
 
 
@@ -68,8 +81,25 @@ def define_flags():
         "stills", 300, "Clips of still pictures.", lower_bound=0
     )
     flags.DEFINE_integer(
+        "sentences",
+        300,
+        "Clips of pictures with sentences that people wrote.",
+        lower_bound=0,
+    )
+    flags.DEFINE_integer(
         "seed", 0, "Another seed makes other clips.", lower_bound=0
     )
+
+
+def _counts(pictures):
+    """Clips of each kind; none where the source has nothing for a default."""
+    counts = {}
+    for kind in collection.KINDS:
+        flag = flags.FLAGS[kind]
+        counts[kind] = flag.value if pictures.count(kind) else 0
+        if counts[kind] < flag.value and flag.present:
+            raise UserError(pictures.lack(kind))
+    return counts
 
 
 def main(_):
@@ -78,7 +108,7 @@ def main(_):
     manifest = build(
         options.output,
         options.source,
-        {"cutouts": options.cutouts, "stills": options.stills},
+        _counts(collection.collect(options.source)),
         seed=options.seed,
         workers=options.workers,
     )

@@ -95,6 +95,8 @@ def main(names):
     inputs = build(settings.Input)
     optimization = build(settings.Optimization)
     beginning = build(settings.Beginning)
+    objective = build(settings.Objective)
+    command_line.checked(beginning.check_names, objective.names_weight)
     augmentation = build(transforms.Augmentation)
     keras.utils.set_random_seed(course.seed)
     if FLAGS.deterministic:
@@ -149,7 +151,7 @@ def main(names):
             **({"synchronized": True} if replicas > 1 else {}),
         )
         fine_tuning.set_statistics_momentum(model, course.statistics_momentum)
-        initialisation.initialise(
+        lessons = initialisation.initialise(
             model, beginning, vocabulary, sentences, course.seed
         )
         steps = DistributedSteps(
@@ -164,7 +166,8 @@ def main(names):
                 loss_scaling=FLAGS.precision == "mixed_float16",
             ),
             batch_size=course.batch_size,
-            objective=build(settings.Objective),
+            objective=objective,
+            lessons=lessons,
             sentences_per_clip=inputs.sentences_per_clip,
         )
     chief = distribution.is_chief(strategy)

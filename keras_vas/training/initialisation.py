@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vas import weights
-from keras_vas.command_line import checked
+from keras_vas.command_line import checked, counted
 from keras_vas.errors import UserError
 from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.models.segmentation_model import WORD_VECTORS
@@ -66,21 +66,32 @@ def initialise(model, beginning, vocabulary, sentences, seed):
         sentences: list of str, the training sentences.
         seed: int, of the lesson in names.
 
+    Returns:
+        List of `name_lesson.NameLesson`, those that the names ask for. They
+        have been given, unless a run brings the words that it learnt.
+
     Raises:
         UserError: a source is missing, damaged or of another architecture,
             or the model has no such part.
     """
     if beginning.word_vectors:
         _assign_word_vectors(model, beginning.word_vectors, vocabulary)
+    lessons = []
     for encoder in ("spatial", "temporal"):
         head = _assign_pretrained(model, beginning, encoder)
         if encoder == "spatial" and not beginning.init_run:
             _assign_class_prior(model, head, vocabulary)
         names = beginning.source("names", encoder)
         if names:
-            _teach_names(
+            if beginning.init_run:
+                head = _head_of_run(beginning.init_run, model, encoder)
+            lesson = _name_lesson(
                 model, encoder, head, names, vocabulary, sentences, seed
             )
+            lessons.append(lesson)
+            if not beginning.init_run:
+                right = lesson.teach()
+                print(f"{encoder} names: {100 * right:.0f} % are told apart")
     if beginning.init_run:
         assign_model(model, beginning.init_run)
     assign_encoders(
@@ -92,6 +103,7 @@ def initialise(model, beginning, vocabulary, sentences, seed):
         },
     )
     fine_tuning.freeze(model, beginning.freeze)
+    return lessons
 
 
 def assign_model(model, run):
@@ -204,29 +216,54 @@ def _assign_class_prior(model, head, vocabulary):
         print(f"class prior: {count} words have a direction")
 
 
-def _teach_names(model, encoder, head, names, vocabulary, sentences, seed):
+def _head_of_run(run, model, encoder):
+    """The head of the pretrained backbone that a run began with, or `None`."""
+    flags = run_directory.read_config(run)["flags"]
+    what = flags.get(f"{encoder}_weights")
+    if what and not best_path(what).is_file():
+        architecture = model.get_config()[f"{encoder}_backbone"]
+        return weights.load(what, architecture).arrays.get("head/kernel")
+    earlier = flags.get("init_run")
+    return _head_of_run(earlier, model, encoder) if earlier else None
+
+
+def _name_lesson(model, encoder, head, names, vocabulary, sentences, seed):
     # Brings TensorFlow in, which training on JAX does without.
-    from keras_vas.training import name_lesson
+    from keras_vas.training import name_lesson, taught_names
+    from keras_vas.weights import class_prior
 
     if head is None:
         raise UserError(
             f"--{encoder}_names needs --{encoder}_weights with a head, whose "
             "classes they name, such as imagenet or kinetics400"
         )
-    classes = head.shape[-1]
-    known, right = checked(
-        name_lesson.teach,
+    nouns = names == taught_names.WORDNET
+    if nouns and encoder == "temporal":
+        raise UserError(
+            "--temporal_names=wordnet: WordNet names what is seen in pictures; "
+            "give a file with the names of the classes"
+        )
+    if nouns:
+        taught = taught_names.of_nouns(vocabulary)
+        architecture = model.get_config()["spatial_backbone"]
+        directions = name_lesson.unit(
+            class_prior.class_directions(head, architecture)
+        )
+    else:
+        classes = taught_names.read_names(names, head.shape[-1])
+        taught = taught_names.of_classes(
+            classes, vocabulary, actions=encoder == "temporal"
+        )
+        directions = name_lesson.directions(head)
+    print(f"{encoder} names: {counted(len(taught.tokens), 'name')}")
+    return checked(
+        name_lesson.NameLesson,
         model,
         encoder,
-        head,
-        name_lesson.read_names(names, classes),
-        vocabulary,
-        sentences,
+        directions,
+        taught,
+        taught_names.Sentences(taught, vocabulary, sentences, nouns),
         seed,
-    )
-    print(
-        f"{encoder} names: {known} of {classes} classes have a name of known "
-        f"words; {100 * right:.0f} % of these are told apart by it"
     )
 
 

@@ -87,13 +87,17 @@ class Objective:
             with Dice, or the focal loss.
         positive_weight: weight of the actor's pixels in the cross-entropy,
             where the others have 1.
+        names_weight: how much the lesson in names weighs in each step, such
+            as 0.1, so that it is not forgotten; 0 ends it before the training.
     """
 
     loss: Literal[*losses.KINDS] = "bce_dice"
     positive_weight: float = 1.5
+    names_weight: float = 0.0
 
     def __post_init__(self):
         _check(self, "positive_weight", 0)
+        _check(self, "names_weight", 0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,11 +165,12 @@ class Beginning:
             file, or a run directory.
         temporal_weights: pretrained weights of the temporal backbone:
             kinetics400, or as for the spatial one.
-        spatial_names: file with the names of the classes that the pretrained
-            spatial backbone tells apart, which the text encoder then learns
-            first; one class a line, or imagenet_class_index.json.
+        spatial_names: what the text encoder learns first: wordnet, all nouns
+            that are near a class of ImageNet; or a file with the names of the
+            classes that the pretrained spatial backbone tells apart, one class
+            a line, or imagenet_class_index.json.
         temporal_names: file with the names of the classes of the pretrained
-            temporal backbone, likewise.
+            temporal backbone, whose verbs and nouns are learnt likewise.
         word_vectors: file of word vectors, GloVe text or .npz of words and
             vectors.
         freeze: what keeps its first weights and batch statistics: nothing,
@@ -198,6 +203,24 @@ class Beginning:
                     f"--{sources[0]} and --{sources[1]} both say where the "
                     f"{encoder} encoder begins; give one of them"
                 )
+
+    def check_names(self, weight):
+        """Raises a ValueError unless a lesson's weight and names agree.
+
+        Args:
+            weight: `Objective.names_weight`.
+        """
+        names = self.spatial_names or self.temporal_names
+        if weight and not names:
+            raise ValueError(
+                f"--names_weight={weight} needs --spatial_names or "
+                "--temporal_names, which say what is taught"
+            )
+        if names and self.init_run and not weight:
+            raise ValueError(
+                f"--init_run={self.init_run} brings what it learnt of names; "
+                "with it, names serve --names_weight alone"
+            )
 
     @property
     def runs(self):

@@ -13,6 +13,7 @@ class DistributedSteps:
     The loss is the mean over the samples of the global batch: each replica
     divides the sum of its losses by the global batch size, the gradients are
     summed over replicas, and each replica makes the same update.
+    What the table reports is without the lessons' loss.
 
     Both steps return a float32 table (global batch, 4) in the order of the
     samples: loss, pixels in the intersection and in the union of truth and
@@ -28,6 +29,8 @@ class DistributedSteps:
         objective: `settings.Objective`.
         sentences_per_clip: how many sentences each clip of a training batch
             has; what needs no sentence is computed once for them all.
+        lessons: list of `name_lesson.NameLesson`, which go on in each step
+            with the weight `objective.names_weight`.
     """
 
     def __init__(
@@ -39,6 +42,7 @@ class DistributedSteps:
         batch_size,
         objective,
         sentences_per_clip=1,
+        lessons=(),
     ):
         self.strategy = strategy
         self.model = model
@@ -48,6 +52,7 @@ class DistributedSteps:
         self.optimizer = optimizer
         self.batch_size = batch_size
         self.objective = objective
+        self.lessons = lessons if objective.names_weight else ()
         self.train = tf.function(self._train, reduce_retracing=True)
         self.evaluate = tf.function(self._evaluate, reduce_retracing=True)
 
@@ -74,6 +79,8 @@ class DistributedSteps:
             outputs = self._forward(batch, training=True)
             losses = self._losses(outputs, batch)
             loss = tf.reduce_sum(losses) / self.batch_size
+            if self.lessons:
+                loss += self._lesson_loss()
             loss *= self.optimizer.scale()
         gradients = tape.gradient(
             loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -119,6 +126,12 @@ class DistributedSteps:
             kind=self.objective.loss,
             positive_weight=self.objective.positive_weight,
         )
+
+    def _lesson_loss(self):
+        """A replica's share of the lessons' loss, the same in all."""
+        share = self.objective.names_weight / self.strategy.num_replicas_in_sync
+        step = self.optimizer.state["step"].read_value()
+        return share * sum(x.loss_of_step(step) for x in self.lessons)
 
     def _table(self, outputs, batch, losses, weight):
         truth = batch["mask"] > 0.5

@@ -34,7 +34,7 @@ def assign(layer, architecture, kernel, words):
     Raises:
         UserError: the head is not ImageNet's.
     """
-    if kernel is None or kernel.shape[1] != class_words.PERSON:
+    if kernel is None:
         raise UserError(
             "--class_prior needs --spatial_weights with a head for the 1,000 "
             "classes of ImageNet, such as imagenet"
@@ -72,8 +72,15 @@ def class_directions(kernel, architecture):
         float32 array (channels, `class_words.CLASSES`).
 
     Raises:
-        UserError: no direction of people is known for the backbone.
+        UserError: the head is not ImageNet's, or no direction of people is
+            known for the backbone.
     """
+    if kernel.shape[1] != class_words.PERSON:
+        raise UserError(
+            "what nouns look like is said by a head for the "
+            f"{class_words.PERSON:,} classes of ImageNet, but this one has "
+            f"{kernel.shape[1]}; give --spatial_weights=imagenet"
+        )
     classes = kernel - kernel.mean(axis=1, keepdims=True)
     classes = classes - classes.mean(axis=0, keepdims=True)
     with np.load(PERSON_DIRECTIONS) as known:

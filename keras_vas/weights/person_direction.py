@@ -85,9 +85,7 @@ def _network(architecture, what):
 def main(_):
     """Adds the direction to the file."""
     options = flags.FLAGS
-    pictures = [
-        x for x in coco.read(options.source) if x.complete and not x.crowded
-    ]
+    pictures = [x for x in coco.read(options.source) if x.whole]
     network = _network(options.backbone, options.weights)
     direction = measure(network, tqdm.tqdm(pictures, unit="picture"))
     with np.load(class_prior.PERSON_DIRECTIONS) as stored:

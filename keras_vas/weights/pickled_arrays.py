@@ -1,31 +1,21 @@
 """Reads NumPy arrays out of a pickle without running anything in it.
 
-A pickle is a program that may call whatever it names. Python's parser takes
-this one apart and nothing runs it: the few instructions with which NumPy
-writes arrays of numbers, in dicts, are followed here, every other is refused;
-`torch_file` adds what stands for tensors. An array is made of its bytes alone,
-and what is built is bounded by the file's length and by a number of steps, so
-that a hostile file can do nothing but fail.
+The few instructions with which NumPy writes arrays of numbers, in dicts, are
+followed (`data.pickles`), every other is refused. An array is made of its bytes
+alone, and what is built is bounded by the file's length and by a number of
+steps.
 """
 
-import pickletools
 import re
 
 import numpy as np
 
+from keras_vas.data import pickles
 from keras_vas.errors import UserError
 
 _SEPARATOR = "|"
 _STEPS = 100_000  # I3D takes 7,633
 _DEPTH = 16
-_KEY_LENGTH = 200
-_VALUES = {
-    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-    *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8"),
-    *("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-}
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _ARRAY_CLASS = object()  # stands for numpy.ndarray
 
 
@@ -97,120 +87,21 @@ def read(data, source):
             numbers in dicts keyed by strings.
     """
     try:
-        return _leaves(followed(data, _GLOBALS))
+        return _leaves(
+            pickles.follow(
+                data,
+                steps=_STEPS,
+                known=_GLOBALS,
+                callables=(_Type, _Array, _array_of_buffer),
+                fillable=(_Type, _Array),
+            )
+        )
     except Exception as error:
         raise UserError(
             f"{source} is refused ({' '.join(str(error).split())[:200]}); a "
             "pickle may hold arrays of numbers in dicts and nothing else. Get "
             "the file again, or use another source"
         ) from error
-
-
-def followed(data, names, persistent=None, steps=_STEPS):
-    """What a pickle builds.
-
-    Args:
-        data: bytes of the pickle.
-        names: dict of "module name" to what stands for it; a function in it
-            may be called with what the pickle holds.
-        persistent: function of a persistent id to what stands for it.
-        steps: how many instructions are followed at most.
-
-    Raises:
-        Exception: of any kind, for anything else.
-    """
-    stack, marks, memo = [], [], []
-
-    def taken(count):
-        start = len(stack) - count
-        if start < (marks[-1] if marks else 0):
-            raise ValueError("it takes more than there is")
-        items = tuple(stack[start:])
-        del stack[start:]
-        return items
-
-    def top():
-        (item,) = taken(1)
-        stack.append(item)
-        return item
-
-    for step, (opcode, value, _) in enumerate(pickletools.genops(data)):
-        name = opcode.name
-        if step == steps:
-            raise ValueError(f"it takes more than {steps:,} steps")
-        if name in _VALUES:
-            stack.append(value)
-        elif name in _CONSTANTS:
-            stack.append(_CONSTANTS[name])
-        elif name in _TUPLES:
-            stack.append(taken(_TUPLES[name]))
-        elif name == "MARK":
-            marks.append(len(stack))
-        elif name == "TUPLE":
-            stack.append(taken(len(stack) - marks[-1]))
-            marks.pop()
-        elif name == "EMPTY_DICT":
-            stack.append({})
-        elif name == "SETITEM":
-            _set_items(taken(2), top())
-        elif name == "SETITEMS":
-            items = taken(len(stack) - marks.pop())
-            _set_items(items, top())
-        elif name in ("MEMOIZE", "BINPUT", "LONG_BINPUT"):
-            if value not in (None, len(memo)):
-                raise ValueError("it numbers its objects in an unknown way")
-            memo.append(top())
-        elif name in ("BINGET", "LONG_BINGET"):
-            stack.append(memo[value])
-        elif name in ("GLOBAL", "STACK_GLOBAL"):
-            wanted = value or "{!s} {!s}".format(*map(_text, taken(2)))
-            if wanted not in names:
-                raise ValueError(f"it asks for {wanted}")
-            stack.append(names[wanted])
-        elif name == "REDUCE":
-            function, arguments = taken(2)
-            if not callable(function) or function not in names.values():
-                raise ValueError("it calls what is no function")
-            stack.append(function(*arguments))
-        elif name == "BUILD":
-            (state,) = taken(1)
-            if not hasattr(top(), "set"):
-                raise ValueError("it fills what is no array")
-            top().set(*state)
-        elif name == "EMPTY_LIST":
-            stack.append([])
-        elif name in ("APPEND", "APPENDS"):
-            count = 1 if name == "APPEND" else len(stack) - marks.pop()
-            items = taken(count)
-            if not isinstance(top(), list):
-                raise ValueError("it fills what is no list")
-            top().extend(items)
-        elif name == "BINPERSID" and persistent is not None:
-            (place,) = taken(1)
-            stack.append(persistent(place))
-        elif name == "STOP":
-            (result,) = taken(len(stack))
-            return result
-        elif name not in ("PROTO", "FRAME"):
-            raise ValueError(f"it holds the instruction {name}")
-    raise ValueError("it does not end")
-
-
-def _text(value):
-    if not isinstance(value, str):
-        raise ValueError("a name is no text")
-    return value
-
-
-def _set_items(items, target):
-    if not isinstance(target, dict):
-        raise ValueError("it fills what is no dict")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if type(key) is not int and not (
-            isinstance(key, str) and len(key) <= _KEY_LENGTH
-        ):
-            raise ValueError("a key is no short text")
-        target[key] = value
 
 
 def _leaves(value):

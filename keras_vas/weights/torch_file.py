@@ -5,8 +5,8 @@
                       _rebuild_tensor_v2 with its storage, offset and strides
       NAME/data/KEY   the numbers of a storage
 
-The pickle is followed by `pickled_arrays`, which knows of PyTorch what stands
-in `_NAMES` alone.
+The pickle is followed by `data.pickles`, which knows of PyTorch what stands in
+`_NAMES` alone.
 """
 
 import math
@@ -16,7 +16,7 @@ import zipfile
 import numpy as np
 
 from keras_vas import archives
-from keras_vas.weights import pickled_arrays
+from keras_vas.data import pickles
 
 _STEPS = 1_000_000
 _STATE = "state_dict"
@@ -109,7 +109,14 @@ def read(path):
             names = archive.namelist()
         (pickled,) = (x for x in names if x.endswith("/data.pkl"))
         (data,) = archives.read_zip(path, [pickled]).values()
-        found = pickled_arrays.followed(data, _NAMES, _Storage, _STEPS)
+        found = pickles.follow(
+            data,
+            steps=_STEPS,
+            known=_NAMES,
+            callables=(_Dict, _Tensor),
+            fillable=(_Dict,),
+            persistent=_Storage,
+        )
         state = found.get(_STATE, found)
         if not state or not all(isinstance(x, _Tensor) for x in state.values()):
             raise ValueError(f"it holds no {_STATE} of tensors")

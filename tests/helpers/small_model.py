@@ -59,7 +59,15 @@ def model(synchronized=False):
 
 
 def trainer(
-    run, *, epochs=2, arrays=None, frozen=False, loss_scaling=False, **options
+    run,
+    *,
+    epochs=2,
+    arrays=None,
+    frozen=False,
+    loss_scaling=False,
+    lesson=None,
+    names_weight=0.0,
+    **options,
 ):
     """A `Trainer` of the small model over all devices of this process."""
     strategy = distribution.make_strategy()
@@ -107,7 +115,8 @@ def trainer(
             network,
             optimizer,
             batch_size=BATCH,
-            objective=settings.Objective("bce_dice"),
+            objective=settings.Objective("bce_dice", names_weight=names_weight),
+            lessons=[lesson(network)] if lesson else (),
         )
     return training_loop.Trainer(
         steps,

@@ -78,7 +78,7 @@ def test_the_direction_of_people_is_what_sets_them_apart(tmp_path):
     left = np.array([[0, 0], [158, 0], [158, 191], [0, 191]], float)
     picture = coco.Picture(
         id=1, path=str(tmp_path / "1.png"), height=192, width=320,
-        complete=True, crowded=False,
+        complete=True, unoutlined=frozenset(),
         instances=(coco.Instance(1, "person", (left,)),),
     )  # fmt: skip
 

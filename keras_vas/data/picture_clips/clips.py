@@ -1,70 +1,20 @@
 """Records of clips that are made from pictures."""
 
 import dataclasses
-import functools
 
 import numpy as np
 
 from keras_vas.data import records
-from keras_vas.data.picture_clips import coco, language, scene
+from keras_vas.data.picture_clips import language, scene
+from keras_vas.data.picture_clips.collection import KINDS, collect
+from keras_vas.data.picture_clips.whole import whole_instances
 from keras_vas.data.records import schema
-from keras_vas.errors import UserError
 
 DATASET = "pictures"
-KINDS = ("cutouts", "stills")
 _ABSENT_SHARE = 0.1  # of the sentences
 _COLOUR_SHARE = 0.45
 _MOTION_SHARE = 0.55
 _LEAST_APART = 0.15  # of the width, between the left and the right one
-
-
-@dataclasses.dataclass(frozen=True)
-class Thing:
-    """A whole instance and the picture that it is cut out of."""
-
-    picture: coco.Picture
-    instance: coco.Instance
-
-
-class Collection:
-    """Pictures in the roles that they can play.
-
-    Args:
-        source: folder in COCO's format, see `coco.read`.
-        seed: int.
-
-    Attributes:
-        backgrounds: pictures of which every object is outlined.
-        things: dict from category to a list of `Thing`.
-    """
-
-    def __init__(self, source, seed=0):
-        self.seed = seed
-        pictures = coco.read(source)
-        self.backgrounds = [p for p in pictures if p.complete and not p.crowded]
-        self.things = {}
-        for picture in pictures:
-            for instance in coco.whole_instances(picture):
-                self.things.setdefault(instance.category, []).append(
-                    Thing(picture, instance)
-                )
-        self.categories = sorted(self.things)
-        if not any(picture.instances for picture in self.backgrounds):
-            raise UserError(
-                f"{source} has no picture of which every object is outlined by "
-                "polygons; give --source more of COCO"
-            )
-        if not self.things:
-            raise UserError(
-                f"{source} has no outlined object that is whole and large; "
-                "give --source more of COCO"
-            )
-
-
-@functools.lru_cache(maxsize=1)
-def collect(source, seed):
-    """The `Collection` of a folder, read once."""
-    return Collection(source, seed)
 
 
 def convert(video_id, split, *, source, seed):
@@ -82,13 +32,15 @@ def convert(video_id, split, *, source, seed):
     Raises:
         UserError: the source is damaged, or has nothing to make clips of.
     """
-    collection = collect(source, seed)
+    collection = collect(source)
     kind, _, number = video_id.rpartition("-")
     rng = np.random.default_rng(
         [seed, schema.SUBSETS.index(split), KINDS.index(kind), int(number)]
     )
     if kind == "stills":
         made = _still(rng, collection, int(number))
+    elif kind == "sentences":
+        made = _said(rng, collection, int(number))
     else:
         made = _moving(rng, collection)
     height, width = made.frames.shape[1:3]
@@ -151,26 +103,26 @@ def _moving(rng, collection):
     count = int(rng.choice([1, 2, 2, 3]))
     options = rng.permutation(_categories(rng, collection, count))
     motions = rng.choice(list(language.MOTIONS), len(options)).tolist()
-    things = [_pick(rng, collection.things[category]) for category in options]
+    things = [collection.thing(rng, category) for category in options]
     if len(options) > 1 and rng.random() < 0.45:
         # A twin: the same kind of object, often the very same cut-out.
         things[1] = (
             things[0]
             if rng.random() < 0.6
-            else _pick(rng, collection.things[options[0]])
+            else collection.thing(rng, options[0])
         )
         others = [m for m in language.MOTIONS if m != motions[0]]
         motions[1] = _pick(rng, others)
         if len(options) > 2:
             motions[2] = motions[0]
     cut_outs, colours = [], []
-    for thing in things:
-        image = thing.picture.read()
-        mask = thing.instance.mask(*image.shape[:2])
+    for picture, instance in things:
+        image = picture.read()
+        mask = instance.mask(*image.shape[:2])
         cut_outs.append(scene.cut_out(image, mask))
-        shown = _shown(thing.instance, mask)
+        shown = _shown(instance, mask)
         colours.append(language.colour_name(image, shown))
-    looks = [thing.instance.category for thing in things]
+    looks = [instance.category for _, instance in things]
     frames, masks, centres, visible = scene.draw(
         rng, background.read(), cut_outs, motions
     )
@@ -194,7 +146,7 @@ def _categories(rng, collection, count):
     chosen = rng.choice(
         things, min(count, len(things)), replace=False, p=shares / shares.sum()
     ).tolist()
-    if "person" in collection.things and rng.random() < 0.3 * count:
+    if "person" in collection.categories and rng.random() < 0.3 * count:
         chosen[0] = "person"
     return chosen
 
@@ -239,10 +191,9 @@ def _may_be(look, other):
 
 def _still(rng, collection, number):
     """A picture, or a slow pan and zoom of it."""
-    pictures = [p for p in collection.backgrounds if p.instances]
-    picture = pictures[number % len(pictures)]
+    picture = collection.stills[number % len(collection.stills)]
     image, size = picture.read(), (picture.height, picture.width)
-    whole = coco.whole_instances(picture)
+    whole = whole_instances(picture)
     masks = np.array([x.mask(*size) for x in whole], bool).reshape(-1, *size)
     frames, moved = scene.pan(rng, image, masks)
     queries = []
@@ -258,6 +209,20 @@ def _still(rng, collection, number):
         queries.append((phrase, actor))
     looks = [x.category for x in whole]
     present = {x.category for x in picture.instances}
+    return _Made(frames, moved, looks, [""] * len(looks), queries, present)
+
+
+def _said(rng, collection, number):
+    """A picture, still or panned, with what people wrote about it."""
+    about = collection.said[number % len(collection.said)]
+    picture = about.picture
+    size = picture.height, picture.width
+    masks = np.array([x.mask(*size) for x in picture.instances], bool)
+    frames, moved = scene.pan(rng, picture.read(), masks)
+    queries = [x for x in about.sentences if moved[x[1]].any()]
+    looks = [x.category for x in picture.instances]
+    # In a picture with a crowd, anything may be there.
+    present = set(looks if picture.whole else collection.categories)
     return _Made(frames, moved, looks, [""] * len(looks), queries, present)
 
 

@@ -2,14 +2,15 @@
 
     SOURCE/instances.json, captions.json, images/    as cut from COCO, or
     SOURCE/annotations/instances_train2017.json, ...  COCO's own names
-    SOURCE/train2017/                                 with its pictures
+    SOURCE/train2017/                                 with its pictures, or
+    SOURCE/instances.json, refs(unc).p                RefCOCO, +, g, and
+    SOURCE/../images/mscoco/images/train2014/         its pictures
 
 A picture whose `complete` is false has objects that nobody outlined: its
 instances can be cut out, but nothing may be learned from the rest of it.
 COCO's own pictures say nothing and are complete.
 """
 
-import collections
 import dataclasses
 import json
 import pathlib
@@ -21,7 +22,7 @@ from keras_vas.data.records.source_files import is_file_name
 from keras_vas.errors import UserError
 from keras_vas.video.image_file import MAX_PIXELS, read_image
 
-_PLACES = (
+_PLACES = (  # of instances, captions and pictures
     ("instances.json", "captions.json", "images"),
     (
         "annotations/instances_train2017.json",
@@ -34,27 +35,17 @@ _PLACES = (
         "val2017",
     ),
 )
-# Categories that COCO outlines in pieces, or with what lies on them.
-_IN_PIECES = frozenset(
-    ("dining table", "couch", "bed", "bench", "chair", "book", "fork", "knife",
-     "spoon", "toothbrush", "tie", "skis", "baseball bat", "sink", "oven",
-     "hair drier", "scissors", "remote", "bowl", "broccoli", "carrot")
-)  # fmt: skip
-_LEAST_AREA = 0.008  # of the picture
-_LEAST_CORNERS = 10
-_MARGIN = 2  # pixels from the picture's edge
-_MOST_CUT = 0.1  # of a whole instance's height and width may lie at the edge
-_MAIN_PART = 0.9  # of a whole instance's area in its largest piece
+_REFER = "../images/mscoco/images/train2014"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Instance:
     """An outlined object.
 
     Attributes:
         id: int, COCO's.
         category: name.
-        polygons: tuple of float arrays (corners, 2), x and y in pixels.
+        polygons: tuple of float32 arrays (corners, 2), x and y in pixels.
     """
 
     id: int
@@ -70,7 +61,7 @@ class Instance:
         return mask.astype(bool)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Picture:
     """A picture and what is outlined in it.
 
@@ -81,7 +72,8 @@ class Picture:
         width: pixels.
         complete: whether every object of the 80 categories is outlined.
         instances: tuple of `Instance`.
-        crowded: whether it has crowds, which are outlined by no polygon.
+        unoutlined: frozenset of the annotations that have no polygon, such
+            as crowds.
     """
 
     id: int
@@ -90,7 +82,12 @@ class Picture:
     width: int
     complete: bool
     instances: tuple
-    crowded: bool
+    unoutlined: frozenset
+
+    @property
+    def whole(self):
+        """Whether every object is outlined by polygons."""
+        return self.complete and not self.unoutlined
 
     def read(self):
         """uint8 RGB array (height, width, 3).
@@ -113,8 +110,54 @@ class Picture:
         return image
 
 
+def place(source):
+    """Where a source keeps its annotations and pictures.
+
+    Args:
+        source: folder in one of the forms above.
+
+    Returns:
+        `(instances, captions, folder)`, paths; there may be no captions.
+
+    Raises:
+        UserError: no annotations.
+    """
+    source = pathlib.Path(source)
+    for instances, captions, folder in _PLACES:
+        if (source / instances).is_file():
+            pictures = source / folder
+            if not pictures.is_dir() and (source / _REFER).is_dir():
+                pictures = source / _REFER
+            return source / instances, source / captions, pictures
+    raise UserError(
+        f"{source} has none of {', '.join(p[0] for p in _PLACES)}; give "
+        "--source a folder in COCO's format"
+    )
+
+
+def read_json(path, hook=None):
+    """Reads a JSON file of COCO's.
+
+    Args:
+        path: `pathlib.Path`.
+        hook: what becomes of each dict, from the innermost on.
+
+    Raises:
+        UserError: it is no JSON file.
+        Exception: what `hook` raises.
+    """
+    try:
+        return json.loads(path.read_bytes(), object_hook=hook)
+    except (
+        OSError, RecursionError, UnicodeDecodeError, json.JSONDecodeError,
+    ) as error:  # fmt: skip
+        raise UserError(f"{path} is no JSON file: {error}") from error
+
+
 def read(source):
     """Reads the annotations of a folder; pictures are left on disk.
+
+    Of each annotation the outline alone is kept while the file is read.
 
     Args:
         source: folder in one of the forms above.
@@ -123,36 +166,31 @@ def read(source):
         List of `Picture`, by id.
 
     Raises:
-        UserError: no annotations, or damaged ones.
+        UserError: no annotations, damaged ones, or a picture is missing.
     """
-    source = pathlib.Path(source)
-    place = next((p for p in _PLACES if (source / p[0]).is_file()), None)
-    if place is None:
-        raise UserError(
-            f"{source} has none of {', '.join(p[0] for p in _PLACES)}; give "
-            "--source a folder in COCO's format"
-        )
-    path, folder = source / place[0], source / place[2]
+    path, _, folder = place(source)
     try:
-        data = json.loads(path.read_text())
+        data = read_json(path, _Outline.of)
         names = {c["id"]: c["name"] for c in data["categories"]}
         sizes = {image["id"]: _size(image) for image in data["images"]}
-        found = collections.defaultdict(list)
-        crowded = set()
-        for annotation in data["annotations"]:
-            if annotation["image_id"] not in sizes:
+        found, unoutlined = {}, {}
+        for outline in data["annotations"]:
+            image = outline.image
+            if image not in sizes:
                 continue
-            polygons = _polygons(annotation, sizes[annotation["image_id"]])
-            if polygons:
-                found[annotation["image_id"]].append(
+            if outline.polygons:
+                found.setdefault(image, []).append(
                     Instance(
-                        annotation["id"],
-                        names[annotation["category_id"]],
-                        polygons,
+                        outline.id,
+                        names[outline.category],
+                        tuple(
+                            np.clip(x, 0.0, np.float32(sizes[image]))
+                            for x in outline.polygons
+                        ),
                     )
                 )
             else:
-                crowded.add(annotation["image_id"])
+                unoutlined.setdefault(image, set()).add(outline.id)
         pictures = [
             Picture(
                 id=image["id"],
@@ -160,17 +198,37 @@ def read(source):
                 height=image["height"],
                 width=image["width"],
                 complete=bool(image.get("complete", True)),
-                instances=tuple(found[image["id"]]),
-                crowded=image["id"] in crowded,
+                instances=tuple(found.get(image["id"], ())),
+                unoutlined=frozenset(unoutlined.get(image["id"], ())),
             )
             for image in data["images"]
         ]
-    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+    except (
+        ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
+    ) as error:  # fmt: skip
         raise UserError(
             f"{path} is no COCO annotation file: "
             f"{type(error).__name__}: {error}"
         ) from error
     return sorted(pictures, key=lambda picture: picture.id)
+
+
+def check_pictures(pictures):
+    """Raises a UserError if a picture is missing; opens none."""
+    folders = {pathlib.Path(picture.path).parent for picture in pictures}
+    there = {
+        str(path)
+        for folder in folders
+        if folder.is_dir()
+        for path in folder.iterdir()
+    }
+    missing = [x.path for x in pictures if x.path not in there]
+    if missing:
+        raise UserError(
+            f"{len(missing):,} of {len(pictures):,} pictures are missing, the "
+            f"first: {missing[0]}; the annotations name them, so give --source "
+            "a folder that has all pictures"
+        )
 
 
 def _size(image):
@@ -184,7 +242,26 @@ def _size(image):
     return width, height
 
 
-def _polygons(annotation, size):
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class _Outline:
+    """An annotation without what is not needed of it."""
+
+    id: int
+    image: int
+    category: int
+    polygons: tuple
+
+    @classmethod
+    def of(cls, item):
+        """The outline of a dict that is an annotation; others stay."""
+        if "segmentation" not in item:
+            return item
+        return cls(
+            item["id"], item["image_id"], item["category_id"], _polygons(item)
+        )
+
+
+def _polygons(annotation):
     """Corners of an annotation; none for a crowd, run lengths or a line."""
     parts = annotation["segmentation"]
     if annotation.get("iscrowd") or not isinstance(parts, list):
@@ -196,44 +273,7 @@ def _polygons(annotation, size):
     ]
     if not all(np.isfinite(polygon).all() for polygon in polygons):
         raise ValueError(f"annotation {annotation['id']} has no finite corners")
-    return tuple(np.clip(polygon, 0.0, size) for polygon in polygons)
-
-
-def whole_instances(picture):
-    """The instances that can be cut out: large, in one piece, not cut off.
-
-    Args:
-        picture: `Picture`.
-
-    Returns:
-        List of `Instance`.
-    """
-    size = picture.height, picture.width
-    masks = [instance.mask(*size) for instance in picture.instances]
-    covered = np.sum(masks, axis=0) if masks else None
-    return [
-        instance
-        for instance, mask in zip(picture.instances, masks, strict=True)
-        if instance.category not in _IN_PIECES
-        and _is_whole(instance, mask, covered)
-    ]
-
-
-def _is_whole(instance, mask, covered):
-    height, width = mask.shape
-    area = mask.sum()
-    if area < _LEAST_AREA * height * width:
-        return False
-    if max(len(polygon) for polygon in instance.polygons) < _LEAST_CORNERS:
-        return False
-    edges = (mask[:_MARGIN], mask[-_MARGIN:], mask.T[:_MARGIN])
-    edges = (*edges, mask.T[-_MARGIN:])
-    cut = sum(int(edge.any(axis=0).sum()) for edge in edges)
-    extent = int(mask.any(axis=0).sum() + mask.any(axis=1).sum())
-    if cut > _MOST_CUT * extent:
-        return False
-    _, _, pieces, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    largest = pieces[1:, cv2.CC_STAT_AREA].max()
-    # What another instance shares with it may be in front of it.
-    alone = (covered[mask] == 1).mean()
-    return largest >= _MAIN_PART * area and alone > 0.85
+    return tuple(
+        np.clip(polygon, -MAX_PIXELS, MAX_PIXELS).astype(np.float32)
+        for polygon in polygons
+    )

@@ -109,6 +109,9 @@ class ClassWords:
     def __len__(self):
         return len(self._row)
 
+    def __iter__(self):
+        return iter(self._row)
+
     def __contains__(self, noun):
         return self._entry(noun) is not None
 

@@ -67,7 +67,7 @@ def define_flags():
     return [
         "clips", "validation_clips", "workdir", "precision",
         *define(settings.Course),
-        *define(settings.Objective),
+        *define(settings.Objective, without=("names_weight",)),
         *define(settings.Optimization, defaults={"schedule": "cosine"}),
         *define(settings.Beginning, without=_NOT_HERE),
         *settings.define_model_flags(),

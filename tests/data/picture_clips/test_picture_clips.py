@@ -8,53 +8,21 @@ import cv2
 import numpy as np
 import pytest
 import small_records
+from coco_pictures import CAR, DOG, HEIGHT, PERSON, WIDTH
+from coco_pictures import circle as _circle
+from coco_pictures import of as _of
+from coco_pictures import source as _source
 
 from keras_vas.data import records
-from keras_vas.data.picture_clips import clips, coco, language, scene
+from keras_vas.data.picture_clips import (
+    clips,
+    coco,
+    collection,
+    language,
+    scene,
+    whole,
+)
 from keras_vas.errors import UserError
-
-HEIGHT, WIDTH = 120, 160
-DOG, CAR, PERSON = 1, 2, 3
-
-
-def _circle(x, y, radius, corners=24):
-    angles = np.linspace(0, 2 * np.pi, corners, endpoint=False)
-    points = np.stack(
-        [x + radius * np.cos(angles), y + radius * np.sin(angles)]
-    )
-    return points.T.ravel().round(1).tolist()
-
-
-def _source(folder, annotations, count=6):
-    """Grey pictures, each with the outlined objects of `annotations`."""
-    (folder / "images").mkdir(parents=True)
-    images = [
-        {"id": i, "file_name": f"{i}.jpg", "height": HEIGHT, "width": WIDTH}
-        for i in range(count)
-    ]
-    for image in images:
-        picture = np.full((HEIGHT, WIDTH, 3), 90 + 9 * image["id"], np.uint8)
-        cv2.imwrite(str(folder / "images" / image["file_name"]), picture)
-    categories = {DOG: "dog", CAR: "car", PERSON: "person"}
-    whole = {
-        "images": images,
-        "categories": [{"id": i, "name": x} for i, x in categories.items()],
-        "annotations": [
-            {"id": number, "iscrowd": 0, **annotation}
-            for number, annotation in enumerate(annotations)
-        ],
-    }
-    (folder / "instances.json").write_text(json.dumps(whole))
-    return folder
-
-
-def _of(image, category, *parts, **more):
-    return {
-        "image_id": image,
-        "category_id": category,
-        "segmentation": list(parts),
-        **more,
-    }
 
 
 @pytest.fixture
@@ -92,7 +60,7 @@ def test_only_whole_instances_are_cut_out(tmp_path):
         ],
     )
     found = [
-        [x.category for x in coco.whole_instances(picture)]
+        [x.category for x in whole.whole_instances(picture)]
         for picture in coco.read(source)
     ]
     assert found == [["dog"], [], [], [], [], []]
@@ -114,11 +82,11 @@ def test_crowds_empty_polygons_and_negative_boxes(tmp_path):
         ],
     )
     crowd, empty, negative, *_ = coco.read(source)
-    assert crowd.crowded
+    assert crowd.unoutlined
     assert not crowd.instances
     assert not empty.instances
     assert negative.instances[0].polygons[0].min() == 0
-    assert 0 not in {p.id for p in clips.Collection(source).backgrounds}
+    assert 0 not in {p.id for p in collection.Collection(source).backgrounds}
 
 
 def _set(name, value, kind="annotations"):
@@ -155,7 +123,7 @@ def test_annotations_without_use_are_one_line(source, edit):
     edit[1](data)
     path.write_text(json.dumps(data))
     with pytest.raises(UserError, match=str(source)) as raised:
-        clips.collect(str(source), 0)
+        collection.collect(str(source))
     assert "\n" not in str(raised.value)
 
 
