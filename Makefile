@@ -3,8 +3,6 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO = runs/demo
 
-export TF_CPP_MIN_LOG_LEVEL ?= 2
-
 .PHONY: install real pictures demo ablations test test-fast fuzz lint format \
 	docs dist lock clean
 

@@ -11,15 +11,32 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Tests that start programs, train, or compile whole networks.
 SLOW = frozenset(
     {
-        "test_ablations", "test_app", "test_backbones", "test_distribution",
+        "test_ablations", "test_about", "test_app", "test_backbones",
+        "test_build_vocabulary", "test_distribution",
         "test_documented_commands", "test_packaging", "test_site",
-        "test_evaluate", "test_evaluation", "test_export", "test_models",
+        "test_evaluate", "test_evaluation", "test_export", "test_help",
+        "test_models",
         "test_name_lesson", "test_notebook", "test_openvino",
-        "test_optimization", "test_page", "test_prediction", "test_pretrain_backbone", "test_registry",
+        "test_optimization", "test_page",
+        "test_prediction", "test_presets", "test_pretrain_backbone",
+        "test_readers", "test_registry",
         "test_segment", "test_sentence_split", "test_serving_client",
         "test_serving_contract", "test_serving_grpc", "test_serving_server",
         "test_show_moving_actors", "test_train", "test_train_jax",
         "test_training", "test_weights_proofs",
+    }
+)  # fmt: skip
+# Tests that share what takes long to make: one process has all of a module,
+# and begins with them, so that the others even out what is left.
+TOGETHER = frozenset(
+    {
+        "test_browser", "test_server", "test_export", "test_notebook",
+        "test_train_jax", "test_evaluation", "test_evaluate",
+        "test_prediction", "test_segment", "test_serving_contract",
+        "test_serving_grpc", "test_serving_server", "test_serving_client",
+        "test_help", "test_packaging", "test_documented_commands",
+        "test_build_vocabulary", "test_name_lesson", "test_weights_proofs",
+        "test_presets",
     }
 )  # fmt: skip
 ROOT = pathlib.Path(__file__).resolve().parents[1]
@@ -41,7 +58,11 @@ def shared_dir():
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests of `SLOW` modules, which `make test-fast` leaves out."""
+    """Marks the tests of `SLOW` and `TOGETHER`, and puts the latter first."""
     for item in items:
-        if item.path.stem in SLOW:
+        name = item.path.stem
+        if name in SLOW:
             item.add_marker(pytest.mark.slow)
+        if name in TOGETHER and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(name))
+    items.sort(key=lambda item: item.path.stem not in TOGETHER)

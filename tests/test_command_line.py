@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import os
 import subprocess
 import sys
 from typing import Literal
@@ -11,7 +12,7 @@ import pytest
 from absl import flags
 
 from keras_vas import command_line
-from keras_vas.command_line import signature_flags
+from keras_vas.command_line import configs, lines, signature_flags
 from keras_vas.errors import UserError
 
 PROGRAM = """
@@ -166,3 +167,33 @@ def test_every_help_is_a_sentence_that_stands_alone(repository):
         or not text.endswith(".") or text.startswith(("Of ", "As ", "To "))
     ]  # fmt: skip
     assert not wrong
+
+
+def test_flagfiles_that_are_none_are_one_line(tmp_path, capsys, monkeypatch):
+    (tmp_path / "bytes.flags").write_bytes(b"\x9c\xff")
+    (tmp_path / "names.flags").write_text(f"--flagfile={tmp_path}/bytes.flags")
+    (tmp_path / "itself.flags").write_text(
+        f"--flagfile={tmp_path}/itself.flags"
+    )
+    os.mkfifo(tmp_path / "fifo.flags")
+    for name, said in {
+        "bytes.flags": "is no UTF-8 text",
+        "names.flags": "bytes.flags is no UTF-8 text",
+        "fifo.flags": "is no regular file",
+        "": "is no regular file",
+    }.items():
+        words = ["train.py", f"--flagfile={tmp_path / name}"]
+        monkeypatch.setattr(sys, "argv", words)
+        with pytest.raises(SystemExit):
+            configs.words()
+        (line,) = capsys.readouterr().err.splitlines()
+        assert said in line
+    words = ["train.py", f"--flagfile={tmp_path}/itself.flags", "--a=b"]
+    monkeypatch.setattr(sys, "argv", words)
+    assert configs.words() == words
+
+
+def test_what_a_terminal_obeys_is_shown(capsys):
+    with pytest.raises(SystemExit):
+        lines.fail("no file a\0b\x1b[2J ü")
+    assert capsys.readouterr().err == "error: no file a\\x00b\\x1b[2J ü\n"

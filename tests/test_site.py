@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.parse
 
 import pytest
 
@@ -57,3 +58,21 @@ def test_the_interface_is_described(site):
         assert f"keras_vas.{name}" in found
     for layer in layers.PUBLIC_LAYERS:
         assert f"{layer.__module__}.{layer.__name__}" in found
+
+
+def test_links_to_other_sites_are_well_formed(repository):
+    links = {
+        link
+        for page in (repository / "README.md", *repository.glob("docs/*.md"))
+        for link in re.findall(r"\]\((\w+://[^)\s]*)\)", page.read_text())
+    }
+    assert len(links) >= 12
+    for link in links:
+        parts = urllib.parse.urlsplit(link)
+        assert parts.scheme in ("http", "https"), link
+        assert re.fullmatch(r"([a-z0-9-]+\.)+[a-z]{2,}", parts.netloc), link
+    hosts = {urllib.parse.urlsplit(link).netloc for link in links}
+    assert hosts >= {
+        "web.eecs.umich.edu", "kgavrilyuk.github.io", "jhmdb.is.tue.mpg.de",
+        "cocodataset.org", "davischallenge.org", "nlp.stanford.edu",
+    }  # fmt: skip

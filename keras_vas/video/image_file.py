@@ -11,6 +11,7 @@ from keras_vas.errors import UserError
 
 MAX_PIXELS = 2**25  # a frame of 8K video has 33,177,600
 _MOST_BYTES = 2**28
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def read_image(path):
@@ -32,6 +33,7 @@ def read_image(path):
         raise UserError(f"{path} has more than {_MOST_BYTES:,} bytes")
     data = path.read_bytes()
     try:
+        _check_chunks(data)
         pixels = _declared_pixels(data)
         if pixels <= MAX_PIXELS:
             image = cv2.imdecode(
@@ -46,10 +48,19 @@ def read_image(path):
     )
 
 
+def _check_chunks(data):
+    """A ValueError if a PNG's chunk is longer than the file: OpenCV takes
+    memory for all of it.
+    """
+    at = len(_PNG) if data.startswith(_PNG) else len(data)
+    while at < len(data):
+        at += 12 + int.from_bytes(data[at : at + 4])
+    if at > len(data):
+        raise ValueError("it is cut off")
+
+
 def _declared_pixels(data):
-    with warnings.catch_warnings(
-        action="ignore", category=Image.DecompressionBombWarning
-    ):
+    with warnings.catch_warnings(action="ignore"):
         try:
             with Image.open(io.BytesIO(data)) as image:
                 return image.width * image.height

@@ -265,6 +265,9 @@ READERS = {
     ),
     "a.png": (picture, lambda path: read_frames(path.parent), UserError),
     "a.jpg": (picture, lambda path: read_frames(path.parent), UserError),
+    "a.webp": (picture, lambda path: read_frames(path.parent), UserError),
+    "a.tif": (picture, lambda path: read_frames(path.parent), UserError),
+    "a.bmp": (picture, lambda path: read_frames(path.parent), UserError),
     "a.avi": (video, read_frames, UserError),
     "record": (
         record,

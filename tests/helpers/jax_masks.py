@@ -6,6 +6,7 @@ import sys
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+import jax
 import numpy as np
 
 import keras_vas
@@ -21,7 +22,7 @@ def main(folder):
         for variable in model.weights:
             variable.assign(weights[variable.path])
     with np.load(f"{folder}/inputs.npz") as inputs:
-        outputs = model(dict(inputs))
+        outputs = jax.jit(model)(dict(inputs))
     np.savez(
         f"{folder}/outputs.npz",
         **{name: np.asarray(value) for name, value in outputs.items()},

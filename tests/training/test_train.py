@@ -163,6 +163,7 @@ def test_bad_input_is_one_line(start, tmp_path):
     wanted = {
         "thesis.txt": start(foreign),
         "multiples of 32": start(tmp_path / "a", "--frame_height=50"),
+        "must be 0 to 4294967295": start(tmp_path / "s", f"--seed={10**20}"),
         "no_such_flag": start(tmp_path / "b", "--no_such_flag=1"),
         "no folder": start(tmp_path / "c", "--data=/nowhere/at/all"),
     }

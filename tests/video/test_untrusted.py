@@ -99,6 +99,13 @@ def png_of(width, height):
     return small[:12] + header + checksum + small[33:]
 
 
+def long_chunk():
+    """A small PNG whose data says that it has 2 GiB."""
+    whole = bytearray(cv2.imencode(".png", np.zeros((9, 9), np.uint8))[1])
+    whole[33] |= 0x80
+    return bytes(whole)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -108,6 +115,7 @@ def png_of(width, height):
         (b"", "is no image that can be read"),
         (b"\x89PNG\r\n\x1a\n", "is no image that can be read"),
         (b"no image", "is no image that can be read"),
+        (long_chunk(), "is no image that can be read"),
     ],
 )
 @pytest.mark.filterwarnings("error")
