@@ -31,6 +31,7 @@ SLOW = frozenset(
 TOGETHER = frozenset(
     {
         "test_browser", "test_server", "test_export", "test_notebook",
+        "test_openvino",
         "test_train_jax", "test_evaluation", "test_evaluate",
         "test_prediction", "test_segment", "test_serving_contract",
         "test_serving_grpc", "test_serving_server", "test_serving_client",
