@@ -121,9 +121,9 @@ def read(folder, precision=None):
         precision: of the arithmetic, instead of the folder's own.
 
     Returns:
-        `(parts, description)`: dict of the names in `PARTS` to an
-        `openvino.CompiledModel`, and the `Description`, whose precision and
-        OpenVINO are now those that compute.
+        `(parts, description)`: dict of the names in `PARTS` to a list of
+        `openvino.CompiledModel` that together make its tensors, and the
+        `Description`, whose precision and OpenVINO are those that compute.
 
     Raises:
         UserError: OpenVINO is missing, or the folder is damaged, of another
@@ -139,14 +139,7 @@ def read(folder, precision=None):
     core, parts = openvino.Core(), {}
     for name in PARTS:
         try:
-            parts[name] = core.compile_model(
-                folder / f"{name}.xml",
-                _DEVICE,
-                {
-                    "INFERENCE_PRECISION_HINT": PRECISIONS[precision],
-                    "PERFORMANCE_HINT": "LATENCY",
-                },
-            )
+            parts[name] = core.read_model(folder / f"{name}.xml")
         except RuntimeError as error:
             raise UserError(
                 f"OpenVINO {_version(openvino)} cannot read "
@@ -157,9 +150,39 @@ def read(folder, precision=None):
             f"{folder} holds OpenVINO models of something else; name a folder "
             "that export.py --format=openvino wrote"
         )
-    return parts, dataclasses.replace(
+    compiled = {
+        name: [
+            core.compile_model(
+                piece,
+                _DEVICE,
+                {
+                    "INFERENCE_PRECISION_HINT": PRECISIONS[computed],
+                    "PERFORMANCE_HINT": "LATENCY",
+                },
+            )
+            for piece, computed in _pieces(name, part, precision)
+        ]
+        for name, part in parts.items()
+    }
+    return compiled, dataclasses.replace(
         described, precision=precision, openvino=_version(openvino)
     )
+
+
+def _pieces(name, part, precision):
+    """Yields what to compile of a part, each with its precision.
+
+    What the clip part makes of the target frame alone, of the shape
+    `(1, h, w, channels)`, stays in float32: it is the smaller share, and
+    rounding it costs more of the masks than rounding all else.
+    """
+    still = [x for x in part.outputs if len(x.partial_shape) == 4]
+    moving = [x for x in part.outputs if len(x.partial_shape) != 4]
+    if name != "clip" or precision == "float32" or not (still and moving):
+        yield part, precision
+        return
+    for outputs, computed in ((still, "float32"), (moving, precision)):
+        yield library().Model(outputs, part.get_parameters()), computed
 
 
 def _traced(part, specs):

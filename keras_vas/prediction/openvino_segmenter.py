@@ -31,7 +31,7 @@ class OpenVINOSegmenter(Letterbox):
     def __init__(self, folder, vocabulary, calibration, precision=None):
         self._parts, found = openvino_parts.read(folder, precision)
         super().__init__(found.height, found.width)
-        check_clip_length(self._parts["clip"].input("frames").shape[1])
+        check_clip_length(self._parts["clip"][0].input("frames").shape[1])
         self.runtime = f"OpenVINO {found.openvino}, {found.precision}"
         if found.precision != (precision or found.precision):
             self.runtime += " (this processor has no bfloat16)"
@@ -74,11 +74,15 @@ class OpenVINOSegmenter(Letterbox):
         return probabilities.numpy(), scores.numpy()
 
     def _joined(self, tensors):
-        wanted = [x.any_name for x in self._parts["joint"].inputs]
+        wanted = [x.any_name for x in self._parts["joint"][0].inputs]
         inputs = {name: tensors[name] for name in wanted}
         return self._compute("joint", inputs)["mask_logits"]
 
     def _compute(self, part, inputs):
         with self._lock:
-            outputs = self._parts[part](inputs)
-        return {port.any_name: array for port, array in outputs.items()}
+            results = [piece(inputs) for piece in self._parts[part]]
+        return {
+            port.any_name: array
+            for outputs in results
+            for port, array in outputs.items()
+        }

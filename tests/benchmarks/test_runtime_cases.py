@@ -4,12 +4,15 @@ import importlib
 
 import pytest
 
+from keras_vas.prediction import openvino_parts
+
 
 def test_every_runtime_has_a_case(repository, monkeypatch):
-    pytest.importorskip("openvino", reason="pip install 'keras_vas[openvino]'")
+    if not openvino_parts.installed():
+        pytest.skip("no OpenVINO: pip install 'keras_vas[openvino]'")
     monkeypatch.syspath_prepend(repository / "benchmarks")
     cases = importlib.import_module("runtime_cases")
-    monkeypatch.setattr(cases.openvino_parts, "has_bfloat16", lambda: False)
+    monkeypatch.setattr(openvino_parts, "has_bfloat16", lambda: False)
     found = cases.measure(
         1, 32, width=0.0625, encoders="temporal", cmam_stages=(5,)
     )["cases"]

@@ -117,6 +117,30 @@ def test_bfloat16_gives_almost_the_same_masks(exported, video, expected):
     assert (a & b).sum() / (a | b).sum() >= 0.98
 
 
+def test_what_needs_no_motion_stays_in_float32():
+    library = openvino_parts.library()
+    from openvino import opset13
+
+    given = opset13.parameter([1, 8, 2, 2, 3], np.float32, name="frames")
+    still = opset13.squeeze(opset13.reduce_max(given, [1], True), [1])
+    model = library.Model([still, opset13.relu(given)], [given])
+
+    def pieces(name, precision):
+        return [
+            ([len(x.partial_shape) for x in piece.outputs], computed)
+            for piece, computed in openvino_parts._pieces(
+                name, model, precision
+            )
+        ]
+
+    assert pieces("clip", "bfloat16") == [
+        ([4], "float32"),
+        ([5], "bfloat16"),
+    ]
+    assert pieces("clip", "float32") == [([4, 5], "float32")]
+    assert pieces("joint", "bfloat16") == [([4, 5], "bfloat16")]
+
+
 def test_it_reports_nothing_to_its_makers():
     openvino_parts.library()
     with pytest.raises(ImportError):
