@@ -13,6 +13,7 @@ bfloat16 rounds them itself.
 
 import dataclasses
 import importlib.util
+import logging
 import pathlib
 import sys
 import tempfile
@@ -201,7 +202,11 @@ def _converted(name, function, variables):
     openvino, module = library(), tf.Module()
     module.function, module.model_variables = function, variables
     with tempfile.TemporaryDirectory() as folder:
-        tf.saved_model.save(module, folder, signatures=function)
+        logging.disable(logging.INFO)
+        try:
+            tf.saved_model.save(module, folder, signatures=function)
+        finally:
+            logging.disable(logging.NOTSET)
         try:
             return openvino.Core().read_model(folder)
         except RuntimeError as error:
