@@ -1,11 +1,13 @@
 """Speed and memory of CSTM's parts, in one table.
 
     python benchmarks/speed.py [--height=320 --width=320 --batch=1 ...]
+    python benchmarks/speed.py --output=FILE.json
 
 For each part: its multiply-adds, the time of a forward pass and of a training
 step (forward, gradient), the rate as a share of the machine's own float32
 matrix product, measured beside it, and the peak memory of a process that does
 nothing else. Then the input pipeline against the bare decoding of its JPEGs.
+With --output, the whole model by every runtime instead, see `runtime_cases`.
 """
 
 import json
@@ -19,7 +21,7 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import CSTM, command_line
+from keras_vas import CSTM, command_line, files
 from keras_vas.models import summary
 
 FLAGS = flags.FLAGS
@@ -36,6 +38,9 @@ flags.DEFINE_enum(
 flags.DEFINE_integer("rounds", 3, "Timed rounds; the best counts.")
 flags.DEFINE_boolean("training", True, "Measure training steps as well.")
 flags.DEFINE_boolean("input", True, "Measure the input pipeline as well.")
+flags.DEFINE_string(
+    "output", None, "Compare the runtimes, and write this JSON file."
+)
 flags.DEFINE_string("part", None, "Measure this part only; print JSON.")
 
 MATRIX = 2048
@@ -161,6 +166,10 @@ def in_own_process(part):
 
 def main(_):
     """Prints the table."""
+    sys.path.insert(0, str(pathlib.Path(__file__).parent))
+    if FLAGS.output:
+        _compare_runtimes()
+        return
     if FLAGS.part:
         print(json.dumps(measure_part(FLAGS.part)))
         return
@@ -188,8 +197,22 @@ def main(_):
         _print_input()
 
 
+def _compare_runtimes():
+    import runtime_cases
+
+    found = runtime_cases.measure(FLAGS.rounds, width=FLAGS.channels)
+    files.write_json(FLAGS.output, found)
+    print(f"{'case':36}{'s':>8}{'times':>8}{'of plain':>10}")
+    (first, *_) = found["cases"].values()
+    for name, case in found["cases"].items():
+        print(
+            f"{name:36}{case['seconds']:8.3f}"
+            f"{first['seconds'] / case['seconds']:8.2f}"
+            f"{100 * case['rate_share']:8.0f} %"
+        )
+
+
 def _print_input():
-    sys.path.insert(0, str(pathlib.Path(__file__).parent))
     import input_pipeline
 
     print(

@@ -186,6 +186,7 @@ def measure_memory():
             video = write_video(folder / f"{seconds}.mp4", seconds)
             command = [
                 "segment.py",
+                "--runtime=tensorflow",
                 f"--model={run}",
                 f"--video={video}",
                 "--query=the red dog",

@@ -2,9 +2,9 @@ r"""A web page that finds what a sentence means in a video.
 
     python -m keras_vas.app --model=RUN
 
-RUN is a preset, a run directory of train.py, a .keras file or a SavedModel of
-export.py; all but the last can show word attention. Needs Gradio: pip install
-'keras_vas[app]'. Ctrl-C ends it.
+RUN is a preset, a run directory of train.py, a .keras file, or a SavedModel or
+OpenVINO folder of export.py; all but such folders can show word attention.
+Needs Gradio: pip install 'keras_vas[app]'. Ctrl-C ends it.
 
 Only this computer can open the page unless --host says otherwise. What
 visitors send is kept in a temporary folder, apart for each, and removed when
@@ -20,12 +20,19 @@ from keras_vas.page.limits import Limits
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Preset, run directory, .keras file, SavedModel folder, or the address of "
-    "a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
+    "Preset, run directory, .keras file, folder of export.py, or the address "
+    "of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
     required=True,
 )
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
+)
+_RUNTIME = flags.DEFINE_enum(
+    "runtime",
+    "auto",
+    ["auto", "tensorflow", "openvino"],
+    "What computes; auto takes OpenVINO where it is installed, in bfloat16 "
+    "where the processor has it.",
 )
 _HOST = flags.DEFINE_string(
     "host",
@@ -83,6 +90,7 @@ def main(_):
         _HOST.value,
         _PORT.value,
         _PROXY.value,
+        _RUNTIME.value,
     )
 
 

@@ -183,22 +183,18 @@ def saved_model(
         "frame_size": variant.frame_size,
         "batch_size": variant.batch_size,
     }
-    name = output.resolve().name
-    card = model_card.card(
-        model,
-        vocabulary,
-        config,
-        calibration,
-        name=name,
-        run=run,
+    card = card_of(
+        run,
+        output,
+        (model, vocabulary, config, calibration),
         which=which,
-        best=_best(run, which),
-        evaluation=evaluation or _evaluation(run, which),
+        evaluation=evaluation,
         licence=licence,
         preset=preset,
         precision=variant.precision,
         **shape,
     )
+    name = card["name"]
     about = about_lib.of_run(name, config, model, vocabulary)
     if preset:
         about = about_lib.of_preset(name, preset, model, vocabulary)
@@ -222,12 +218,40 @@ def saved_model(
         extra = folder / "assets.extra"
         extra.mkdir()
         (extra / warmup_requests.FILE).write_bytes(warmup)
-        (extra / "model_card.json").write_text(model_card.as_json(card))
-        (extra / "model_card.md").write_text(model_card.markdown(card))
-        files.write_manifest(folder, folder / MANIFEST)
+        finish(folder, card)
 
-    with _readable_errors(output):
+    with readable_errors(output):
         return write_version(output, write)
+
+
+def card_of(run, output, loaded, *, which, evaluation, **more):
+    """The card of an export, see `model_card.card`.
+
+    Args:
+        run: run directory.
+        output: `pathlib.Path` of the folder of the model, named as it.
+        loaded: `(model, vocabulary, config, calibration)` of the run.
+        which: `"best"` or `"last"` checkpoint.
+        evaluation: dict of metrics.json, or `None` for the run's.
+        **more: further arguments of `model_card.card`.
+    """
+    return model_card.card(
+        *loaded,
+        name=output.resolve().name,
+        run=run,
+        which=which,
+        best=_best(run, which),
+        evaluation=evaluation or _evaluation(run, which),
+        **more,
+    )
+
+
+def finish(folder, card):
+    """Adds the card and the manifest to an export's folder."""
+    extra = folder / "assets.extra"
+    (extra / "model_card.json").write_text(model_card.as_json(card))
+    (extra / "model_card.md").write_text(model_card.markdown(card))
+    files.write_manifest(folder, folder / MANIFEST)
 
 
 def keras_file(run, output, *, which="best"):
@@ -253,7 +277,7 @@ def keras_file(run, output, *, which="best"):
         "config.json": json.dumps(config).encode(),
         "presence.json": json.dumps(dataclasses.asdict(calibration)).encode(),
     }
-    with _readable_errors(output), files.atomic_path(output) as temporary:
+    with readable_errors(output), files.atomic_path(output) as temporary:
         model.save(temporary)
         with zipfile.ZipFile(temporary, "a") as archive:
             for name, content in members.items():
@@ -347,7 +371,8 @@ def _flush(folder):
 
 
 @contextlib.contextmanager
-def _readable_errors(path):
+def readable_errors(path):
+    """Says in one line why `path` cannot be written."""
     try:
         yield
     except (tf.errors.OpError, OSError) as error:

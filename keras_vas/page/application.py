@@ -18,7 +18,7 @@ _LAST_SECONDS = 2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(model, which, limits, host, port, proxy=None):
+def serve(model, which, limits, host, port, proxy, runtime):
     """Serves the page until the program is interrupted.
 
     Args:
@@ -28,6 +28,7 @@ def serve(model, which, limits, host, port, proxy=None):
         host: address to listen on.
         port: likewise; 0 takes any that is free.
         proxy: see `server`.
+        runtime: as `predictor.load` takes it.
 
     Raises:
         UserError: the address is taken, Gradio is missing, or there is no
@@ -47,7 +48,8 @@ def serve(model, which, limits, host, port, proxy=None):
         _require_gradio()
         from keras_vas.prediction import predictor
 
-        loaded = predictor.load(model, which)
+        loaded = predictor.load(model, which, runtime)
+        print(f"{loaded.about} Computed by {loaded.runtime}.")
         port = listening.getsockname()[1]
         application, visits = application_of(loaded, folder, limits, host, port)
         name = f"[{host}]" if ":" in host else host

@@ -18,10 +18,9 @@ from keras_vas.data.text import vocabulary as vocabulary_lib
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
 from keras_vas.prediction import about as about_lib
-from keras_vas.prediction import windows
+from keras_vas.prediction import runtimes, windows
 from keras_vas.prediction.options import Options
 from keras_vas.prediction.result import FrameResult, Segmentation
-from keras_vas.prediction.segmenters import KerasSegmenter, SavedModelSegmenter
 from keras_vas.prediction.word_attention import WordAttention, sentence_words
 from keras_vas.presence import score as presence_score
 from keras_vas.presets import addresses, keras_file, preset_file
@@ -33,17 +32,21 @@ _HELD_FRAMES = 2**28
 
 
 def load(
-    path: str | os.PathLike, which: Literal["best", "last"] = "best"
+    path: str | os.PathLike,
+    which: Literal["best", "last"] = "best",
+    runtime: runtimes.Runtime | None = None,
 ) -> "Predictor":
     """Loads a trained model.
 
     Args:
         path: name or file of a preset, a run directory of train.py, a `.keras`
             file, the address of such a file (`https://HOST/FILE#sha256=HEX`,
-            `hf://USER/MODEL`, `kaggle://...`), or a SavedModel of export.py
-            (the folder with `saved_model.pb`, or the one above it, whose
-            highest version is taken).
+            `hf://USER/MODEL`, `kaggle://...`), or a SavedModel or OpenVINO
+            folder of export.py (or the folder above it, whose highest version
+            is taken).
         which: checkpoint of a run directory, `"best"` or `"last"`.
+        runtime: what computes, see `runtimes.segmenter`; by default
+            TensorFlow, or what an export was made for.
 
     Returns:
         `Predictor`.
@@ -56,45 +59,44 @@ def load(
     if addresses.is_address(given):
         name = addresses.name_of(str(given))
     if path.is_file() and path.suffix != preset_file.SUFFIX:
-        return _predictor(name, *keras_file.load(path))
+        return _predictor(name, runtime, *keras_file.load(path))
     run = pathlib.Path(presets.run_of(path))
     preset = None if run == path else presets.PRESETS.get(str(given))
     path = run
     if (path / "config.json").is_file():
         model, vocabulary, config = run_directory.load_run(path, which)
         calibration = presence_score.Calibration.load(path)
-        return _predictor(name, model, vocabulary, config, calibration, preset)
+        loaded = model, vocabulary, config, calibration, preset
+        return _predictor(name, runtime, *loaded)
     for folder in [path, *reversed(files.version_folders(path))]:
-        if (folder / "saved_model.pb").is_file():
-            return _exported(name, folder)
+        for own, file in runtimes.FILES.items():
+            if (folder / file).is_file():
+                runtimes.check(runtime, own, folder)
+                return _exported(name, folder, own)
     what = "holds no model" if path.is_dir() else "does not exist"
     raise UserError(
-        f"{path} {what}; name a run directory of train.py, a .keras file or "
-        f"SavedModel of export.py, or a preset: {', '.join(presets.PRESETS)}"
+        f"{path} {what}; name a run directory of train.py, a .keras file, "
+        "SavedModel or OpenVINO folder of export.py, or a preset: "
+        f"{', '.join(presets.PRESETS)}"
     )
 
 
-def _exported(name, folder):
-    segmenter = SavedModelSegmenter(folder)
-    words, vocabulary = folder / "assets/vocabulary.txt", None
-    if words.is_file():
+def _exported(name, folder, runtime):
+    words, vocabulary = folder / runtimes.WORDS, None
+    if words.is_file() or runtime == "openvino":
         vocabulary = vocabulary_lib.Vocabulary.load(words)
-    return Predictor(
-        segmenter,
-        about_lib.of_export(name, folder, vocabulary),
-        vocabulary=vocabulary,
-        threshold=segmenter.threshold,
-    )
+    segmenter = runtimes.exported(runtime, folder, vocabulary)
+    about = about_lib.of_export(name, folder, vocabulary)
+    return Predictor(segmenter, about, None, vocabulary, segmenter.threshold)
 
 
-def _predictor(name, model, vocabulary, config, calibration, preset=None):
+def _predictor(
+    name, runtime, model, vocabulary, config, calibration, preset=None
+):
     flags = config["flags"]
-    segmenter = KerasSegmenter(
-        model,
-        vocabulary,
-        flags["frame_height"],
-        flags["frame_width"],
-        calibration,
+    size = flags["frame_height"], flags["frame_width"]
+    segmenter = runtimes.segmenter(
+        runtime, model, vocabulary, *size, calibration
     )
     about = (
         about_lib.of_preset(name, preset, model, vocabulary)
@@ -109,7 +111,8 @@ class Predictor:
 
     Attributes:
         about: `about.About` the model, as a str one line.
-        model: the `SegmentationModel`, `None` of a SavedModel.
+        runtime: what computes, and in which precision: str.
+        model: the `SegmentationModel`, `None` of an export.
         vocabulary: its `Vocabulary`, `None` of a SavedModel without one.
         threshold: what a probability must exceed to belong to a mask, unless
             told: the calibrated number of a run, 0.5 without one.
@@ -124,6 +127,7 @@ class Predictor:
         threshold=THRESHOLD,
     ):
         self.about = about
+        self.runtime = segmenter.runtime
         self.threshold = threshold
         self.model = model
         self.vocabulary = vocabulary
@@ -263,13 +267,13 @@ class Predictor:
             padding; the words are those of `words(query)`.
 
         Raises:
-            UserError: the model is a SavedModel, which has no such maps; or
-                the video has no such frame.
+            UserError: the model is an export, which has no such maps; or the
+                video has no such frame.
         """
         if self.model is None:
             raise UserError(
-                "a SavedModel has no attention maps; load a run directory or "
-                "a .keras file"
+                "an export for serving or OpenVINO has no attention maps; load "
+                "a run directory or a .keras file"
             )
         if self._attending is None:
             self._attending = WordAttention(self.model, self.vocabulary)

@@ -25,7 +25,7 @@ _PIXELS_AT_ONCE = 2**16
 _BYTES_AT_ONCE = 2**28
 
 
-class _Letterbox:
+class Letterbox:
     """Frames to the network's size, and probabilities back.
 
     Args:
@@ -62,7 +62,7 @@ class _Letterbox:
         ]
 
 
-class KerasSegmenter(_Letterbox):
+class KerasSegmenter(Letterbox):
     """A `SegmentationModel`, asked in such a way that little is computed twice.
 
     What depends on the clip alone is computed once a clip, what depends on
@@ -74,12 +74,16 @@ class KerasSegmenter(_Letterbox):
         height: of the network's frames in pixels, a multiple of 32.
         width: likewise.
         calibration: `presence_score.Calibration`.
+
+    Attributes:
+        runtime: what computes, and in which precision: str.
     """
 
     def __init__(self, model, vocabulary, height, width, calibration):
         super().__init__(height, width)
+        self.runtime = f"TensorFlow {tf.__version__}, {model.compute_dtype}"
         clip_length = model.input["frames"].shape[1]
-        _check_clip_length(clip_length)
+        check_clip_length(clip_length)
         clip_model, text_model, joint_model = split_in_three(model)
         self._clip = tf.function(
             lambda frames: clip_model({"frames": frames}, training=False),
@@ -159,10 +163,13 @@ class SavedModelSegmenter:
         height: of the frames that it takes, `None` for any.
         width: likewise.
         threshold: what a probability must exceed to belong to a mask.
+        runtime: what computes: str.
 
     Raises:
         UserError: it is no SavedModel, or has none of the signatures.
     """
+
+    runtime = f"TensorFlow {tf.__version__}, as exported"
 
     def __init__(self, path):
         path = pathlib.Path(path)
@@ -188,7 +195,7 @@ class SavedModelSegmenter:
                 "wrote"
             )
         *_, clip_length, height, width, _ = self._specs()["frames"].shape
-        _check_clip_length(clip_length)
+        check_clip_length(clip_length)
         self.height, self.width = height, width
         self.threshold = THRESHOLD
         if "describe" in found:
@@ -196,7 +203,7 @@ class SavedModelSegmenter:
             self.threshold = round(float(described["threshold"][0]), 6)
         self._letterbox = None
         if height and width:
-            self._letterbox = _Letterbox(height, width)
+            self._letterbox = Letterbox(height, width)
 
     def _specs(self):
         return self._function.structured_input_signature[1]
@@ -253,7 +260,8 @@ class SavedModelSegmenter:
         return np.concatenate(masks), np.concatenate(scores)
 
 
-def _check_clip_length(clip_length):
+def check_clip_length(clip_length):
+    """Raises a `UserError` for other clips than records have."""
     if clip_length not in (schema.CLIP_LENGTH, None):
         raise UserError(
             f"the model sees clips of {clip_length} frames; only models of "

@@ -3,12 +3,14 @@
     python export.py --workdir=RUN --output=DIR/cstm
     python export.py --workdir=RUN --output=FILE.keras --format=keras
     python export.py --workdir=RUN --output=FILE.npz --format=preset
+    python export.py --workdir=RUN --output=DIR --format=openvino
 
 The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
 the signatures serving_default, segment_jpeg, segment_many, segment_many_jpeg
-and describe: see docs/serving_contract.md. With --data=RECORDS the threshold of
-masks and the score, how sure the model is that the actor is there at all, are
-calibrated first and RUN/presence.json written.
+and describe: see docs/serving_contract.md. The last writes DIR/<version>/ for
+OpenVINO, which segment.py and keras_vas.load take: see docs/openvino.md. With
+--data=RECORDS the threshold of masks and the score, how sure the model is that
+the actor is there at all, are calibrated first and RUN/presence.json written.
 """
 
 import json
@@ -17,7 +19,8 @@ import pathlib
 from absl import flags, logging
 
 from keras_vas import command_line, errors, presets
-from keras_vas.export import saved_model
+from keras_vas.export import openvino_folder, saved_model
+from keras_vas.prediction import openvino_parts
 from keras_vas.presence import calibration as presence_calibration
 from keras_vas.presence import score as presence_score
 from keras_vas.presets import preset_file
@@ -40,7 +43,7 @@ _OUTPUT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_enum(
     "format",
     "savedmodel",
-    ["savedmodel", "keras", "preset"],
+    ["savedmodel", "keras", "preset", "openvino"],
     "Kind of file or folder to write.",
 )
 _WHICH = flags.DEFINE_enum(
@@ -71,7 +74,14 @@ def main(_):
         print(f"written to {output}")
         return
     variant = command_line.build(saved_model.Variant)
-    size = variant.network_size(run_directory.read_config(run))
+    writer = saved_model.saved_model
+    config = run_directory.read_config(run)
+    if _FORMAT.value == "openvino":
+        openvino_parts.library()
+        writer = openvino_folder.export
+        size = openvino_folder.network_size(variant, config)
+    else:
+        size = variant.network_size(config)
     if _FORMAT.value == "keras":
         _refuse_serving_flags()
         saved_model.check_keras_file(output)
@@ -83,7 +93,7 @@ def main(_):
     if _FORMAT.value == "keras":
         path = saved_model.keras_file(run, output, which=_WHICH.value)
     else:
-        path = saved_model.saved_model(
+        path = writer(
             run,
             output,
             variant,
@@ -127,7 +137,7 @@ def _refuse_serving_flags():
     ]
     if given:
         raise errors.UserError(
-            f"--{given[0]} is for --format=savedmodel; leave it out"
+            f"--{given[0]} is for --format=savedmodel or openvino; leave it out"
         )
 
 

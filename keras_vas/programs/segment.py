@@ -3,10 +3,10 @@ r"""Segments a video by sentences.
     python segment.py --model=RUN --video=in.mp4 \
         --query="the dog on the left" --query="a woman in red" --output=OUT
 
-RUN is a preset such as cstm_davis, a run directory of train.py, a .keras file
-or a SavedModel. Writes OUT/overlay.mp4, OUT/masks/, OUT/masks.json and
-OUT/contact_sheet.png. Ctrl-C ends early and keeps what was done; the status is
-130 then.
+RUN is a preset such as cstm_davis, a run directory of train.py, a .keras file,
+or a SavedModel or OpenVINO folder of export.py. Writes OUT/overlay.mp4,
+OUT/masks/, OUT/masks.json and OUT/contact_sheet.png. Ctrl-C ends early and
+keeps what was done; the status is 130 then.
 """
 
 import contextlib
@@ -26,8 +26,8 @@ from keras_vas.video.reader import open_video
 _MODEL = flags.DEFINE_string(
     "model",
     None,
-    "Preset, run directory, .keras file, SavedModel folder, or the address of "
-    "a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
+    "Preset, run directory, .keras file, folder of export.py, or the address "
+    "of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
     required=True,
 )
 _VIDEO = flags.DEFINE_string(
@@ -59,6 +59,13 @@ _ALLOW_PLAYLISTS = flags.DEFINE_bool(
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of a run directory."
 )
+_RUNTIME = flags.DEFINE_enum(
+    "runtime",
+    "auto",
+    ["auto", "tensorflow", "openvino"],
+    "What computes; auto takes OpenVINO where it is installed, in bfloat16 "
+    "where the processor has it.",
+)
 command_line.define_flags(Options)
 _SLIDE_SECONDS = 1.0
 _MANY_MISSING = 0.9
@@ -73,11 +80,14 @@ def main(_):
     # TensorFlow takes its time; what can be wrong before it is said first.
     from keras_vas.prediction import predictor as prediction_predictor
 
-    predictor = prediction_predictor.load(_MODEL.value, _WHICH.value)
+    predictor = prediction_predictor.load(
+        _MODEL.value, _WHICH.value, _RUNTIME.value
+    )
     threshold = _THRESHOLD.value
     if threshold is None:
         threshold = predictor.threshold
-    for line in (predictor.about, *predictor.warnings(_QUERY.value)):
+    print(f"{predictor.about} Computed by {predictor.runtime}.")
+    for line in predictor.warnings(_QUERY.value):
         print(line)
     stream = predictor.stream(
         video,

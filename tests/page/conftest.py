@@ -16,6 +16,7 @@ def server(repository, tmp_path_factory):
         repository,
         tmp_path_factory.mktemp("temporary"),
         model=small_run.make(tmp_path_factory.mktemp("run")),
+        runtime="tensorflow",
         max_megabytes=1,
         max_seconds=2,
     )

@@ -34,7 +34,7 @@ def video(tmp_path_factory):
 
 
 def command(**values):
-    words = [sys.executable, "segment.py"]
+    words = [sys.executable, "segment.py", "--runtime=tensorflow"]
     for name, value in values.items():
         values = value if isinstance(value, list) else [value]
         words += [f"--{name}={x}" for x in values]
