@@ -24,7 +24,10 @@ from keras_vas.runs import run as run_directory
 from keras_vas.weights import torch_file
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "The authors' checkpoint.pth.tar.", required=True
+    "checkpoint",
+    None,
+    "File of the authors' checkpoint, checkpoint.pth.tar.",
+    required=True,
 )
 _VOCABULARY = flags.DEFINE_string(
     "vocabulary",
