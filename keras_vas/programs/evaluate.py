@@ -100,7 +100,7 @@ def main(_):
         )
     print(
         f"written to {_OUTPUT.value}: metrics.json, samples.csv, samples.png, "
-        "overlay.mp4, pictures/"
+        "overlay.mp4, pictures/; look at samples.png first"
     )
 
 

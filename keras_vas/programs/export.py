@@ -71,7 +71,7 @@ def main(_):
     if _FORMAT.value == "preset":
         _refuse_serving_flags()
         preset_file.fold(run, output)
-        print(f"written to {output}")
+        _say_written(output)
         return
     variant = command_line.build(saved_model.Variant)
     writer = saved_model.saved_model
@@ -104,7 +104,7 @@ def main(_):
         )
     if not presence_score.Calibration.load(run).calibrated:
         print("the score is not calibrated; --data=RECORDS does it")
-    print(f"written to {path}")
+    _say_written(path)
 
 
 def _calibrate(run, height, width):
@@ -126,6 +126,15 @@ def _calibrate(run, height, width):
         f"{found['calibration_error']:.3f}; written to "
         f"{pathlib.Path(run) / presence_score.FILE}"
     )
+
+
+def _say_written(path):
+    print(f"written to {path}")
+    if _FORMAT.value == "savedmodel":
+        served = pathlib.Path(path).parent
+        print(f"next: python -m keras_vas.serving_server --model={served}")
+    else:
+        print(f"next: python segment.py --model={path} --video=... --query=...")
 
 
 def _refuse_serving_flags():

@@ -950,7 +950,10 @@ def test_the_program_exports_a_cstm_for_any_cpu(run, tmp_path, repository):
     output = tmp_path / "cstm"
     finished = run_program(repository, workdir=run, output=output)
     assert finished.returncode == 0, finished.stderr
-    assert finished.stdout.splitlines()[-1] == f"written to {output / '1'}"
+    assert finished.stdout.splitlines()[-2:] == [
+        f"written to {output / '1'}",
+        f"next: python -m keras_vas.serving_server --model={output}",
+    ]
     session = saved_model_c_api.Session(output / "1")
     graph = session.meta_graph.graph_def
     functions = graph.library.function
