@@ -11,7 +11,9 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Tests that start programs, train, or compile whole networks.
 SLOW = frozenset(
     {
-        "test_ablations", "test_about", "test_app", "test_backbones",
+        "test_ablations", "test_about", "test_addresses", "test_app",
+        "test_backbones", "test_cstm_authors", "test_runtime_cases",
+        "test_weights",
         "test_build_vocabulary", "test_distribution",
         "test_documented_commands", "test_packaging", "test_site",
         "test_evaluate", "test_evaluation", "test_export", "test_help",
