@@ -9,7 +9,8 @@
                             often they occur, divided by a tab
 
 The words are those of the sentences, the most frequent first, then the most
-frequent ones of the vector file. Words that a model has a vector for but never
+frequent ones of the vector file, and the nouns among some more of them that are
+near a class of ImageNet (--nouns=120000). Words that a model has a vector for but never
 met in training are of use: with the vectors frozen, it reads them as it reads
 their neighbours, where otherwise all of them would be one unknown word.
 """
@@ -22,7 +23,7 @@ from absl import flags
 
 from keras_vas import command_line, errors, files
 from keras_vas.data import records, training_split
-from keras_vas.data.text import word_vectors
+from keras_vas.data.text import class_words, word_vectors
 from keras_vas.data.text.vocabulary import MIRROR_WORDS, Vocabulary, tokenize
 
 NAMES = ("word_vectors.npz", "not_covered.txt", "vocabulary.txt")
@@ -87,13 +88,16 @@ def read_sentences(folders, text_files):
     return texts
 
 
-def build(texts, vectors_path=None, top=0):
+def build(texts, vectors_path=None, top=0, nouns=0):
     """Chooses the words and finds their vectors.
 
     Args:
-        texts: list of str, the sentences; may be empty if `top` is not 0.
+        texts: list of str, the sentences; may be empty if `top` or `nouns` is
+            not 0.
         vectors_path: file of word vectors, see `word_vectors`, or `None`.
         top: int, how many of its most frequent words to take in addition.
+        nouns: int, among how many of them also to take those that
+            `class_words` knows the look of.
 
     Returns:
         `Result`.
@@ -104,16 +108,18 @@ def build(texts, vectors_path=None, top=0):
     """
     words = tokenize(texts or [""]).flat_values.numpy().tolist()
     counts = collections.Counter(word.decode() for word in words)
-    if not counts and not top:
+    if not (counts or top or nouns):
         raise errors.UserError("the sentences hold no words")
     chosen = list(Vocabulary.build(texts).words) if counts else []
     if vectors_path is None:
         return Result(Vocabulary(chosen), None, counts)
     # The opposite of a side word is needed to mirror sentences.
     found, frequent = word_vectors.cut(
-        vectors_path, {*chosen, *MIRROR_WORDS}, top
+        vectors_path, {*chosen, *MIRROR_WORDS}, max(top, nouns)
     )
-    chosen += frequent
+    chosen += frequent[:top]
+    role = class_words.shipped().role
+    chosen += [w for w in frequent[top:nouns] if role(w) == class_words.NOUN]
     chosen += [MIRROR_WORDS[word] for word in chosen if word in MIRROR_WORDS]
     chosen = list(dict.fromkeys(chosen))
     vectors = {word: found[word] for word in chosen if word in found}
@@ -209,6 +215,13 @@ def define_flags():
         "How many of the most frequent words of --word_vectors to add.",
         lower_bound=0,
     )
+    flags.DEFINE_integer(
+        "nouns",
+        0,
+        "Among how many of the most frequent words of --word_vectors to add "
+        "the nouns that --class_prior knows the look of.",
+        lower_bound=0,
+    )
     flags.DEFINE_string("output", None, "Folder to write to.", required=True)
     flags.DEFINE_boolean("overwrite", False, "Replace what is there.")
 
@@ -216,16 +229,18 @@ def define_flags():
 def main(_):
     """Writes the files and reports."""
     options = flags.FLAGS
-    if options.top and not options.word_vectors:
+    frequent = options.top or options.nouns
+    if frequent and not options.word_vectors:
         raise errors.UserError(
-            "--top takes words of a vector file; give --word_vectors too"
+            "--top and --nouns take words of a vector file; give "
+            "--word_vectors too"
         )
-    if not (options.data or options.sentences or options.top):
+    if not (options.data or options.sentences or frequent):
         raise errors.UserError(
-            "there are no sentences: give --data, --sentences or --top"
+            "there are no sentences: give --data, --sentences, --top or --nouns"
         )
     texts = read_sentences(options.data, options.sentences)
-    result = build(texts, options.word_vectors, options.top)
+    result = build(texts, options.word_vectors, options.top, options.nouns)
     write(options.output, result, options.overwrite)
     for line in report(result, len(texts)):
         print(line)

@@ -2,9 +2,9 @@
 
     python -m keras_vas.weights.person_direction --source=COCO_FOLDER
 
-Of every picture whose objects are all outlined, the mean feature of stage 5
-within people less that outside of everything; the direction is the mean over
-the pictures. `person_directions.npz` has one array (channels,) for each
+Of every picture whose objects are all outlined, letterboxed as the model sees
+it, the mean feature of stage 5 within people less that outside of everything;
+the direction is the mean over the pictures. `person_directions.npz` has one array (channels,) for each
 backbone, under its name.
 """
 
@@ -17,12 +17,13 @@ from absl import flags
 
 from keras_vas import command_line, files, weights
 from keras_vas.backbones import SPATIAL_BACKBONES, STAGES
+from keras_vas.data import transforms
 from keras_vas.data.picture_clips import coco
 from keras_vas.errors import UserError
 from keras_vas.weights import class_prior
 
 _HEIGHT, _WIDTH = 192, 320
-_WITHIN, _OUTSIDE = 0.6, 0.05  # share of a cell
+_WITHIN, _OUTSIDE = 0.6, 0.95  # share of a cell
 
 
 def measure(network, pictures):
@@ -43,32 +44,41 @@ def measure(network, pictures):
     within, outside = [], []
     for picture in pictures:
         size = picture.height, picture.width
-        people, things = np.zeros(size, bool), np.zeros(size, bool)
+        people, background = np.zeros(size, bool), np.ones(size, bool)
         for instance in picture.instances:
             mask = instance.mask(*size)
-            things |= mask
+            background &= ~mask
             if instance.category == "person":
                 people |= mask
         if not people.any():
             continue
-        image = cv2.resize(picture.read(), (_WIDTH, _HEIGHT))
-        feature = np.array(network(image[None].astype(np.float32)))[0]
+        image = _letterboxed(picture.read())
+        feature = np.array(network(image[None]))[0]
         cells = feature.shape[1::-1]
-        share, other = (
+        inside, beside = (
             cv2.resize(
-                x.astype(np.float32), cells, interpolation=cv2.INTER_AREA
+                _letterboxed(x[..., None])[..., 0],
+                cells,
+                interpolation=cv2.INTER_AREA,
             )
-            for x in (people, things)
+            > share
+            for x, share in ((people, _WITHIN), (background, _OUTSIDE))
         )
-        if (share > _WITHIN).any() and (other < _OUTSIDE).any():
-            within.append(feature[share > _WITHIN].mean(axis=0))
-            outside.append(feature[other < _OUTSIDE].mean(axis=0))
+        if inside.any() and beside.any():
+            within.append(feature[inside].mean(axis=0))
+            outside.append(feature[beside].mean(axis=0))
     if not within:
         raise UserError(
             "no picture shows people and something else, all outlined; give "
             "--source a folder with such pictures"
         )
     return np.mean(within, axis=0) - np.mean(outside, axis=0)
+
+
+def _letterboxed(picture):
+    return transforms.letterbox(
+        picture.astype(np.float32), _HEIGHT, _WIDTH
+    ).numpy()
 
 
 def _network(architecture, what):

@@ -43,6 +43,16 @@ def vectors(tmp_path_factory):
     return path
 
 
+def test_nouns_whose_look_is_known_come_from_further_down(program, vectors):
+    """Sentence words of the file are the a of zebra left circle square quagga."""
+    result = program.build(["the thing"], vectors, top=4, nouns=8)
+    chosen = set(result.vocabulary.words)
+    assert chosen == {"the", "thing", *"a of zebra circle quagga".split()}
+    assert result.vectors["zebra"].tolist() == [5, 6, 7, 8]
+    more = program.build([], vectors, nouns=8).vocabulary.words
+    assert list(more) == ["zebra", "circle", "quagga"]
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     return small_records.write_drawn(
