@@ -6,9 +6,12 @@ here; training, evaluation, export and prediction then know it.
 
 import importlib
 
+_COMPARED = "keras_vas.models.compared"
 MODELS = {
     "cstm": "keras_vas.models.cstm.cstm.CSTM",
     "cstm_authors": "keras_vas.models.cstm_authors.cstm_authors.AuthorsCSTM",
+    "acga": f"{_COMPARED}.acga.ACGA",
+    "gavrilyuk": f"{_COMPARED}.gavrilyuk.Gavrilyuk",
 }
 DEFAULT = "cstm"
 
