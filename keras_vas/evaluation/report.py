@@ -265,9 +265,8 @@ def table(report, model):
             "calibrated threshold"
         )
     for label, cells in rows:
-        lines.append(
-            f"{label:<{label_width}}" + "".join(f"{cell:>9}" for cell in cells)
-        )
+        numbers = "".join(f"{cell:>9}" for cell in cells)
+        lines.append(f"{label:<{label_width}}{numbers}")
     if report["choice_samples"]:
         line = _choice(report, "", "another actor")
         if calibrated:

@@ -12,6 +12,11 @@ MODELS = {
     "cstm_authors": "keras_vas.models.cstm_authors.cstm_authors.AuthorsCSTM",
     "acga": f"{_COMPARED}.acga.ACGA",
     "gavrilyuk": f"{_COMPARED}.gavrilyuk.Gavrilyuk",
+    "gavrilyuk_flow": f"{_COMPARED}.gavrilyuk_flow.GavrilyukFlow",
+    "hu": f"{_COMPARED}.hu.Hu",
+    "li": f"{_COMPARED}.li.Li",
+    "cmdy": f"{_COMPARED}.cmdy.CMDy",
+    "vt_capsule": f"{_COMPARED}.vt_capsule.VTCapsule",
 }
 DEFAULT = "cstm"
 

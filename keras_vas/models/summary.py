@@ -124,10 +124,8 @@ def _multiply_adds(layer, literal):
     node = _node(layer)
     given, output = node.input_tensors[0].shape, node.output_tensors[0].shape
     if isinstance(layer, keras.layers.RNN):
-        cell, cells = layer.cell, 1
-        if isinstance(layer, keras.layers.ConvLSTM2D):
-            cells = math.prod(output[-3:-1])
-        return (given[1] * cells) * sum(
+        cell = layer.cell
+        return WORDS * sum(
             math.prod(kernel.shape)
             for kernel in (cell.kernel, cell.recurrent_kernel)
         )
@@ -167,11 +165,8 @@ def _main(_):
         chosen["num_frames"] = flags.FLAGS.frames
     published = model_class.published
     if published and not flags.FLAGS.json:
-        paper = count(
-            model_class(**{**chosen, **published["arguments"]}),
-            *size,
-            literal=True,
-        )
+        model = model_class(**{**chosen, **published["arguments"]})
+        paper = count(model, *size, literal=True)
         _table(f"As the paper counts, {size[0]} x {size[1]} pixels", paper)
         print()
         for part, number in published["multiply_adds"].items():

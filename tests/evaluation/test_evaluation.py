@@ -430,9 +430,8 @@ def test_table_compares_nothing_else_with_the_paper():
         ("moving_actors", "test"),
         ("a2d_sentences", "train"),
     ):
-        assert "paper" not in evaluation_report.table(
-            report_of(dataset, split), CSTM
-        )
+        report = report_of(dataset, split)
+        assert "paper" not in evaluation_report.table(report, CSTM)
 
 
 def test_masks_come_back_from_their_file():

@@ -16,14 +16,19 @@ from keras import ops
 
 from keras_vas.models.compared import (
     common,
+    conv_lstm,
     cross_guided_attention,
+    deformable_filter,
     dynamic_filter,
+    em_routing,
+    optical_flow,
 )
 
 LENGTHS = (4, 2, 0)
 SHAPE = (3, 3, 5, 6)
 WORDS = (3, 4, 7)
 MASK = np.arange(WORDS[1])[None] < np.array(LENGTHS)[:, None]
+FRAMES = np.random.default_rng(9).uniform(60, 190, (2, 3, 6, 8, 3))
 # A layer, and its inputs: shapes of what is drawn at random, or arrays.
 CASES = {
     "words_for_cells": (
@@ -37,6 +42,22 @@ CASES = {
         dynamic_filter.DynamicFilter,
         {"activation": "sigmoid"},
         (SHAPE, (3, 7)),
+    ),
+    "deformable_filter": (
+        deformable_filter.DeformableFilter,
+        {"group": 2},
+        (SHAPE, (*SHAPE[:3], 18), (*SHAPE[:3], 54), (3, 6)),
+    ),
+    "conv_lstm": (conv_lstm.ConvLSTM, {}, ((2, 3, 3, 4, 2),)),
+    "em_routing": (
+        em_routing.EMRouting,
+        {"capsules": 3},
+        ((2, 2, 1, 5, 16), np.linspace(0.1, 0.9, 20).reshape(2, 2, 1, 5)),
+    ),
+    "optical_flow": (
+        optical_flow.OpticalFlow,
+        {"levels": 2, "iterations": 5, "smoothness": 0.05},
+        (FRAMES,),
     ),
     "largest_word": (common.LargestWord, {}, (WORDS, MASK)),
 }  # fmt: skip

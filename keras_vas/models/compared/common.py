@@ -73,6 +73,10 @@ class LargestWord(keras.layers.Layer):
         some = ops.any(present, axis=1)
         return ops.where(some, largest, ops.zeros_like(largest))
 
+    def compute_mask(self, words, previous_mask):
+        """No mask: there are no words any more."""
+        return None
+
     def compute_output_shape(self, words_shape, word_mask_shape=None):
         return (words_shape[0], words_shape[-1])
 

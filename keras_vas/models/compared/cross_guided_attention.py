@@ -48,9 +48,8 @@ class WordsForCells(keras.layers.Layer):
         present = ops.cast(word_mask, "float32")[:, None, None]
         match = ops.cast(match, "float32") * scale - 1e30 * (1 - present)
         weights = ops.softmax(match) * present
-        return ops.einsum(
-            "bhwn,bnc->bhwc", ops.cast(weights, words.dtype), words
-        )
+        weights = ops.cast(weights, words.dtype)
+        return ops.einsum("bhwn,bnc->bhwc", weights, words)
 
     def multiply_adds(self, visual_shape, words_shape, literal):
         """Multiply-adds of one call; see `models.summary.count`."""
