@@ -3,7 +3,7 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO = runs/demo
 
-.PHONY: install real pictures demo ablations test test-fast fuzz lint format \
+.PHONY: install real pictures demo ablations compare test test-fast fuzz lint format \
 	docs dist lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
@@ -88,6 +88,11 @@ demo: install
 # Two hours on 2 processors; QUICK=1 takes ten minutes.
 ablations: install
 	$(RUN) benchmarks/ablations.py --output=runs/ablations$(if $(QUICK),-quick --quick)
+
+# The systems that the paper compares with, likewise; not timed yet.
+compare: install
+	$(RUN) benchmarks/ablations.py --study=compared \
+		--output=runs/compared$(if $(QUICK),-quick --quick)
 
 # The whole suite, one process a core; give TESTS=tests/layers for a part.
 TESTS ?= tests

@@ -1,4 +1,4 @@
-"""Every compared system: trains, is saved, loaded and exported, and the rest."""
+"""Every compared system trains, is saved, loaded and exported, and so on."""
 
 import json
 import subprocess
@@ -50,14 +50,16 @@ def small(name, **arguments):
     )
 
 
-def batch(count=2):
+def batch():
     random = np.random.default_rng(3)
-    mask = np.zeros((count, SIZE, SIZE, 1), "float32")
+    frames = random.uniform(0, 255, (2, 8, SIZE, SIZE, 3))
+    mask = np.zeros((2, SIZE, SIZE, 1), "float32")
     mask[:, 8:20, 10:24] = 1
+    tokens = [[2, 3, 4, 0], [7, 0, 0, 0]]
     return (
         {
-            "frames": random.uniform(0, 255, (count, 8, SIZE, SIZE, 3)),
-            "tokens": np.array([[2, 3, 4, 0], [7, 0, 0, 0]], "int32")[:count],
+            "frames": tf.constant(frames, tf.float32),
+            "tokens": tf.constant(tokens, tf.int32),
         },
         mask,
     )
