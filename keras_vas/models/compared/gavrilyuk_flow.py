@@ -90,7 +90,9 @@ class GavrilyukFlow(common.ComparedModel):
             embedding_dim,
             train_embeddings,
         )
-        flow = OpticalFlow(name="temporal_flow_pixels")(inputs["frames"])
+        flow = OpticalFlow(dtype="float32", name="temporal_flow_pixels")(
+            inputs["frames"]
+        )
         rgb, moving = (
             stream(
                 clip,
