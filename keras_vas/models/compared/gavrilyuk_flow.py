@@ -35,6 +35,7 @@ class GavrilyukFlow(common.ComparedModel):
         vocabulary_size: how many word ids there are, with 0 = padding and
             1 = unknown.
         temporal_backbone: network that sees the clip; the authors' is I3D.
+        flow_iterations: steps of the flow at each of its four sizes.
         width: multiplies the channels of backbones, text and decoder.
         text_channels: channels of the sentence, before `width`.
         embedding_dim: numbers in a word vector.
@@ -72,6 +73,7 @@ class GavrilyukFlow(common.ComparedModel):
         self,
         vocabulary_size: int = 1312,
         temporal_backbone: Literal[*TEMPORAL_BACKBONES] = "i3d",
+        flow_iterations: int = 20,
         width: float = 1.0,
         text_channels: int = 300,
         embedding_dim: int = 300,
@@ -90,9 +92,11 @@ class GavrilyukFlow(common.ComparedModel):
             embedding_dim,
             train_embeddings,
         )
-        flow = OpticalFlow(dtype="float32", name="temporal_flow_pixels")(
-            inputs["frames"]
-        )
+        flow = OpticalFlow(
+            iterations=flow_iterations,
+            dtype="float32",
+            name="temporal_flow_pixels",
+        )(inputs["frames"])
         rgb, moving = (
             stream(
                 clip,
@@ -122,6 +126,8 @@ class GavrilyukFlow(common.ComparedModel):
             "RGB, its first kernel with their mean over the colours"
         )
         for layer in self.layers_of(part):
+            if not layer.weights:
+                continue
             twin = self.get_layer(layer.name.replace(_RGB, _FLOW, 1))
             pairs = zip(twin.weights, layer.weights, strict=True)
             for ours, theirs in pairs:

@@ -30,7 +30,8 @@ WORDS = ("a", "dog", "left", "on", "red", "the")
 NAMES = [x for x in registry.MODELS if not x.startswith("cstm")]
 CLIP = {"temporal_backbone": "plain"}
 OWN = {
-    "acga": CLIP, "gavrilyuk": CLIP, "gavrilyuk_flow": CLIP,
+    "acga": CLIP, "gavrilyuk": CLIP,
+    "gavrilyuk_flow": {**CLIP, "flow_iterations": 1},
     "hu": {}, "li": {"spatial_backbone": "plain"},
     "cmdy": {**CLIP, "temporal_branch": True},
     "vt_capsule": {"kernel": 3},
