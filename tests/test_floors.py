@@ -8,7 +8,7 @@ import pytest
 from keras_vas.models import registry
 
 FLOORS = {
-    1: "layers losses metrics errors files archives quiet_tensorflow",
+    1: "layers losses metrics errors files packed_files quiet_tensorflow",
     2: "backbones data video command_line",
     3: "models weights pictures presence serving",
     4: "evaluation runs presets",
