@@ -107,8 +107,9 @@ def _from_hub(address):
     except Exception as error:
         # The clients raise errors of their own and of the network's libraries.
         raise UserError(
-            f"{address} could not be had ({packed_files.one_line(error)}); check "
-            "the name and the network, or download the file and name its path"
+            f"{address} could not be had ({packed_files.one_line(error)}); "
+            "check the name and the network, or download the file and name "
+            "its path"
         ) from error
     found = sorted(
         path for path in folder.rglob("*") if path.suffix in SUFFIXES
