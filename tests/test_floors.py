@@ -15,7 +15,7 @@ FLOORS = {
     5: "prediction training",
     6: "page serving_client",
     7: "export",
-    8: "app serving_server programs",
+    8: "app archive serving_server programs",
 }
 ROOMS = {room: n for n, rooms in FLOORS.items() for room in rooms.split()}
 WITHOUT_TENSORFLOW = (

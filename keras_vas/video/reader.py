@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 ARRAY_FPS = 25.0
 MIN_FPS, MAX_FPS = 0.1, 60.0
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff")
-_LONGEST_PAUSE_SECONDS = 600
+LONGEST_PAUSE_SECONDS = 600
 _MOST_DIGITS = 6
 
 
@@ -150,11 +150,23 @@ def _array(frames):
     )
 
 
-def _folder(path):
-    files = sorted(
-        (x for x in path.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
+def image_files(folder):
+    """The images of a folder, in the order of the numbers in their names.
+
+    Args:
+        folder: `pathlib.Path`.
+
+    Returns:
+        List of `pathlib.Path`.
+    """
+    return sorted(
+        (x for x in folder.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
         key=_by_number,
     )
+
+
+def _folder(path):
+    files = image_files(path)
     if not files:
         raise UserError(
             f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}); name a "
@@ -191,7 +203,7 @@ def _file(path, allow_playlists):
             start = stamp if start is None else start
             seconds = stamp - start
             # no time stamps, or broken ones
-            if not last < seconds <= last + _LONGEST_PAUSE_SECONDS:
+            if not last < seconds <= last + LONGEST_PAUSE_SECONDS:
                 seconds = last + 1 / fps
             last = seconds
             yield seconds, image
