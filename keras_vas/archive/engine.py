@@ -171,7 +171,8 @@ def _rows(sources, settings, folder, pool, load):
         size=workers, max_tasks_in_flight_per_actor=1
     )
     with warnings.catch_warnings():
-        # Ray offers no other way yet to give up an actor that has died.
+        # There is no other way yet to give up the span of a dead worker, which
+        # else waits for its return, or kills it again and again.
         warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
         found = (
             ray.data.from_items(videos, override_num_blocks=blocks)
@@ -187,7 +188,8 @@ def _rows(sources, settings, folder, pool, load):
                 compute=actors,
                 num_cpus=pool.cpus,
                 num_gpus=pool.gpus,
-                max_restarts=0,
+                max_restarts=-1,
+                max_task_retries=0,
             )
         )
     try:

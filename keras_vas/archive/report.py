@@ -33,6 +33,7 @@ table { border-collapse: collapse; }
 caption { text-align: left; padding-bottom: .75rem; max-width: 60rem; }
 th, td { text-align: left; padding: .4rem .9rem .4rem 0; vertical-align: top;
   border-bottom: 1px solid #8886; }
+th { vertical-align: bottom; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 td { overflow-wrap: anywhere; }
 img { display: block; width: 240px; height: auto; }
