@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 SLOW = frozenset(
     {
         "test_ablations", "test_about", "test_addresses", "test_app",
+        "test_archive_cluster", "test_archive_program",
         "test_backbones", "test_cstm_authors", "test_runtime_cases",
         "test_weights",
         "test_build_vocabulary", "test_distribution",
@@ -33,6 +34,7 @@ SLOW = frozenset(
 # and begins with them, so that the others even out what is left.
 TOGETHER = frozenset(
     {
+        "test_archive_cluster", "test_archive_program",
         "test_browser", "test_server", "test_export", "test_notebook",
         "test_openvino",
         "test_train_jax", "test_evaluation", "test_evaluate",

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import json
+import shutil
 
 import drawn_videos
 import numpy as np
@@ -21,6 +22,8 @@ import archive_model  # noqa: E402
 
 from keras_vas.archive import engine, report, table, worker  # noqa: E402
 from keras_vas.archive.folder import Folder  # noqa: E402
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 @pytest.fixture(scope="module")
@@ -280,3 +283,44 @@ def test_the_report(video, model, tmp_path):
     with pytest.raises(UserError, match="holds no results"):
         report.write(out)
     assert json.loads((out / "_archive.json").read_text())["--find"] is True
+
+
+def test_the_report_in_a_browser(video, model, tmp_path):
+    if not CHROMIUM:
+        pytest.skip("no browser: install chromium, such as Debian's package")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    out = tmp_path / "out"
+    _, rows = archived(video, model, out, span=20)
+    report.write(out)
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"]
+        )
+        page = browser.new_page()
+        said = []
+        page.on("pageerror", lambda error: said.append(str(error)))
+        page.goto((out / "report.html").as_uri())
+
+        def column(number):
+            cells = page.locator(f"tbody tr td:nth-child({number})")
+            return [cell.get_attribute("data-value") for cell in cells.all()]
+
+        shown = [x["score"] for x in rows if x["thumbnail"]]
+        assert len(shown) == 6
+        best = sorted(shown, reverse=True)
+        assert list(map(float, column(4))) == best
+        page.get_by_role("button", name="Score").click()
+        assert list(map(float, column(4))) == best[::-1]
+        page.get_by_role("button", name="Sentence").click()
+        assert column(3) == sorted(column(3))
+        heading = page.locator("th", has_text="Sentence")
+        assert heading.get_attribute("aria-sort") == "ascending"
+        image = page.locator("img").first
+        image.scroll_into_view_if_needed()
+        assert (
+            image.evaluate("x => x.decode().then(() => x.naturalWidth)") == 80
+        )
+        assert axe.Axe().run(page).violations_count == 0
+        assert not said
+        browser.close()
