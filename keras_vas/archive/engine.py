@@ -72,22 +72,32 @@ def connect(address=None):
 
     options = {"log_to_driver": False, "logging_level": "error"}
     if address is None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE,
-            **options,
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE,
+                **options,
+            )
+        except Exception as error:  # what Ray raises, of no class of its own
+            raise UserError(
+                f"Ray does not start on this machine ({_said(error)}); give "
+                "the command again"
+            ) from error
         return
     try:
         _check_answer(address)
         ray.init(address=address, **options)
     except (OSError, ValueError, RuntimeError) as error:
-        said = " ".join(str(error).split())[:200]
         raise UserError(
-            f"the cluster --address={address} does not answer ({said}); start "
-            "it, or leave the address out"
+            f"the cluster --address={address} does not answer "
+            f"({_said(error)}); start it, or leave the address out"
         ) from error
+
+
+def _said(error):
+    """The end of an error of Ray's, which may begin with a whole trace."""
+    return " ".join(str(error).split())[-200:] or type(error).__name__
 
 
 def _check_answer(address):
@@ -198,10 +208,9 @@ def _rows(sources, settings, folder, pool, load):
         ):
             yield from block.to_pylist()
     except ray.exceptions.RayError as error:
-        said = str(error).strip().splitlines()[-1]
         raise UserError(
-            f"Ray ended the work ({said}); give the command again, which goes "
-            "on from here"
+            f"Ray ended the work ({_said(error)}); give the command again, "
+            "which goes on from here"
         ) from error
 
 
