@@ -180,28 +180,26 @@ def _rows(sources, settings, folder, pool, load):
     actors = ray.data.ActorPoolStrategy(
         size=workers, max_tasks_in_flight_per_actor=1
     )
-    with warnings.catch_warnings():
-        # There is no other way yet to give up the span of a dead worker, which
-        # else waits for its return, or kills it again and again.
-        warnings.filterwarnings("ignore", "`ray_remote_args` is deprecated")
-        found = (
-            ray.data.from_items(videos, override_num_blocks=blocks)
-            .flat_map(
-                worker.plan,
-                fn_kwargs={"choice": settings.choice},
-                compute=ray.data.TaskPoolStrategy(size=max(1, workers // 2)),
-                num_cpus=0,
-            )
-            .map(
-                worker.Worker,
-                fn_constructor_args=(settings, folder, load),
-                compute=actors,
-                num_cpus=pool.cpus,
-                num_gpus=pool.gpus,
-                max_restarts=-1,
-                max_task_retries=0,
-            )
+    found = (
+        ray.data.from_items(videos, override_num_blocks=blocks)
+        .flat_map(
+            worker.plan,
+            fn_kwargs={"choice": settings.choice},
+            compute=ray.data.TaskPoolStrategy(size=max(1, workers // 2)),
+            num_cpus=0,
         )
+        .map(
+            worker.Worker,
+            fn_constructor_args=(settings, folder, load),
+            compute=actors,
+            num_cpus=pool.cpus,
+            num_gpus=pool.gpus,
+            # There is no other way yet to give up the span of a dead worker,
+            # which else waits for its return, or kills it again and again.
+            max_restarts=-1,
+            max_task_retries=0,
+        )
+    )
     try:
         for block in found.iter_batches(
             batch_size=None, batch_format="pyarrow", prefetch_batches=0
@@ -225,6 +223,8 @@ def _set_up():
     # Every span is a block of its own, so that any worker can take it.
     context.target_max_block_size = 1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    for said in ("`ray_remote_args` is dep", "The minimum number of concurr"):
+        warnings.filterwarnings("ignore", said)
 
 
 def _room(pool):
