@@ -122,7 +122,7 @@ def open_video(source: Source, *, allow_playlists: bool = False) -> Video:
     if not path.is_file():
         raise UserError(f"there is no video {path}; name a file or a folder")
     if path.suffix.lower() in _PICTURE_SUFFIXES:
-        return _pictures(path, [path])
+        return of_pictures(path, [path])
     return _file(path, allow_playlists)
 
 
@@ -150,21 +150,37 @@ def _array(frames):
     )
 
 
-def _folder(path):
-    files = sorted(
+def image_files(path):
+    """Paths of a folder's images, in the order of the numbers in their names.
+
+    Args:
+        path: `pathlib.Path`.
+    """
+    return sorted(
         (x for x in path.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
         key=_by_number,
     )
+
+
+def _folder(path):
+    files = image_files(path)
     if not files:
         raise UserError(
             f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}); name a "
             "folder of frames"
         )
 
-    return _pictures(path, files)
+    return of_pictures(path, files)
 
 
-def _pictures(path, files):
+def of_pictures(path, files):
+    """A `Video` of image files.
+
+    Args:
+        path: `pathlib.Path` that messages name.
+        files: list of `pathlib.Path` in the order of time.
+    """
+
     def read():
         for i, file in enumerate(files):
             yield i / ARRAY_FPS, read_image(file)
