@@ -1,11 +1,11 @@
 """A video of a data set: its frames, its sentences, its masks."""
 
 import dataclasses
-import pathlib
 
 import numpy as np
 
 from keras_vas.video.image_file import read_image
+from keras_vas.video.reader import of_pictures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,9 +81,21 @@ class SetVideo:
             if self.masks.has(i, name)
         ]
 
+    def asks(self, index, sentence):
+        """True: a sentence is about every frame of the video."""
+        return True
+
+    def number(self, index):
+        """The number, from 1, of the frame at an index."""
+        return index + 1
+
+    def source(self):
+        """The `video.reader.Video` of the frames."""
+        return of_pictures(self.frames[0].parent, self.frames)
+
     def image(self, index):
         """The frame at an index, uint8 RGB `(height, width, 3)`."""
-        return read_image(pathlib.Path(self.frames[index]))
+        return read_image(self.frames[index])
 
     def truth(self, index):
         """The `Truth` of an annotated frame.
