@@ -65,10 +65,13 @@ def write(root, shared, sequences=None, around=None):
                         place / f"{index:05d}.png",
                         (mask.T > 0).astype("uint8"),
                     )
-            videos[video] = frames, {
-                key: {"exp": text, "obj_id": "1"}
-                for key, text in sentences.items()
-            }
+            videos[video] = (
+                frames,
+                {
+                    key: {"exp": text, "obj_id": "1"}
+                    for key, text in sentences.items()
+                },
+            )
             objects[video] = len(said[name])
     path = root / "meta_expressions" / "valid" / "meta_expressions.json"
     video_trees.write_list(path, videos)
