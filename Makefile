@@ -93,14 +93,16 @@ ablations: install
 benchmarks: install
 	$(RUN) benchmarks/performance.py --output=docs
 
-# The whole suite, one process a core; give TESTS=tests/layers for a part.
+# The whole suite; give TESTS=tests/layers for a part. One process more than
+# there are cores, because some tests wait.
 TESTS ?= tests
+TESTING = $(RUN) -m pytest -q --dist loadgroup -n $(shell expr $$(nproc) + 1)
 test: install
-	$(RUN) -m pytest -q --durations=10 -n auto --dist loadgroup $(TESTS)
+	$(TESTING) --durations=10 $(TESTS)
 
 # What needs no program of its own and no training: for while one works.
 test-fast: install
-	$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow" $(TESTS)
+	$(TESTING) -m "not slow" $(TESTS)
 
 # Damaged files for every reader, each for so many seconds: an hour on 2
 # processors. make test tries 40 of each.
