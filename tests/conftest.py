@@ -17,7 +17,8 @@ SLOW = frozenset(
     {
         "test_ablations", "test_about", "test_addresses", "test_app",
         "test_archive_cluster", "test_archive_program",
-        "test_backbones", "test_cstm_authors", "test_runtime_cases",
+        "test_backbones", "test_compared_layers", "test_compared_models",
+        "test_cstm_authors", "test_runtime_cases",
         "test_weights",
         "test_build_vocabulary", "test_distribution",
         "test_documented_commands", "test_packaging", "test_site",

@@ -154,7 +154,7 @@ def main(_):
         threshold=calibration.threshold if calibration.calibrated else None,
         about={"workdir": _WORKDIR.value, "checkpoint": _WHICH.value},
     )
-    print(evaluation_report.table(report))
+    print(evaluation_report.table(report, model))
     for line in report["sentence_warnings"]:
         print(line)
     if report["unknown_word_samples"]:
