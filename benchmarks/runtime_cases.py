@@ -90,7 +90,8 @@ def _segmenters(model, vocabulary, side):
     if openvino_parts.has_bfloat16():
         precisions.append("bfloat16")
     with tempfile.TemporaryDirectory() as folder:
-        openvino_parts.write(pathlib.Path(folder), model, side, side)
+        parts = openvino_parts.convert(model, side, side)
+        openvino_parts.save(pathlib.Path(folder), parts, side, side)
         for precision in precisions:
             found["openvino", precision] = OpenVINOSegmenter(
                 folder, vocabulary, calibration, precision

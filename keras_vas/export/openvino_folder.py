@@ -13,7 +13,7 @@ import pathlib
 import shutil
 
 from keras_vas.errors import UserError
-from keras_vas.export import saved_model
+from keras_vas.export import quantization, saved_model
 from keras_vas.prediction import openvino_parts
 from keras_vas.prediction.runtimes import CALIBRATION, WORDS
 from keras_vas.presence import score as presence_score
@@ -37,6 +37,8 @@ def export(
     evaluation=None,
     licence=None,
     preset=None,
+    data=None,
+    force=False,
 ):
     """Writes the next version of a model for OpenVINO.
 
@@ -49,20 +51,42 @@ def export(
         evaluation: as `saved_model.saved_model` takes it.
         licence: likewise.
         preset: likewise.
+        data: folder with the run's records, which the precision int8 needs,
+            see `quantization`.
+        force: write a model in int8 also if it loses too much by it.
 
     Returns:
         `pathlib.Path` of the version's folder.
 
     Raises:
-        UserError: OpenVINO is missing, the run is no whole run, or the folder
+        UserError: OpenVINO (or NNCF, for int8) is missing, the run is no whole
+            run, the records do not fit, int8 loses too much, or the folder
             cannot be written.
     """
     openvino_parts.library()
+    in_int8 = variant.precision == "int8"
+    if in_int8:
+        quantization.library()
+        if data is None:
+            raise UserError(
+                "--precision=int8 is calibrated on records; give --data=RECORDS"
+            )
+    elif force:
+        raise UserError("--force is for --precision=int8; leave it out")
     output = pathlib.Path(output)
     saved_model.check_folder(output)
     model, vocabulary, config = saved_model.load(run, which)
     calibration = presence_score.Calibration.load(run)
     height, width = network_size(variant, config)
+    if in_int8:
+        samples = quantization.draw(data, config["flags"], vocabulary, force)
+    parts = openvino_parts.convert(model, height, width)
+    quantized = {}
+    if in_int8:
+        size = height, width
+        parts, quantized["int8"] = quantization.quantize(
+            parts, size, vocabulary, calibration, samples, force
+        )
     card = saved_model.card_of(
         run,
         output,
@@ -79,14 +103,14 @@ def export(
     )
     card = {k: v for k, v in card.items() if k not in _OF_REQUESTS}
     card["inputs"] = {k: card["inputs"][k] for k in _OF_CLIPS}
-    card["runtime"] = "OpenVINO"
+    card |= {"runtime": "OpenVINO", **quantized}
 
     def write(folder):
         (folder / WORDS).parent.mkdir()
         shutil.copyfile(pathlib.Path(run, "vocabulary.txt"), folder / WORDS)
         (folder / CALIBRATION).parent.mkdir()
         calibration.save(folder / CALIBRATION)
-        openvino_parts.write(folder, model, height, width, variant.precision)
+        openvino_parts.save(folder, parts, height, width, variant.precision)
         saved_model.finish(folder, card)
 
     with saved_model.readable_errors(output):

@@ -10,7 +10,8 @@ the signatures serving_default, segment_jpeg, segment_many, segment_many_jpeg
 and describe: see docs/serving_contract.md. The last writes DIR/<version>/ for
 OpenVINO, which segment.py and keras_vas.load take: see docs/openvino.md. With
 --data=RECORDS the threshold of masks and the score, how sure the model is that
-the actor is there at all, are calibrated first and RUN/presence.json written.
+the actor is there at all, are calibrated first and RUN/presence.json written;
+with --precision=int8 the 8-bit convolutions are calibrated instead.
 """
 
 import json
@@ -50,7 +51,14 @@ _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of the run to export."
 )
 _DATA = flags.DEFINE_string(
-    "data", None, "Folder with the run's records, to calibrate the score."
+    "data",
+    None,
+    "Folder with the run's records, to calibrate the score, or int8.",
+)
+_FORCE = flags.DEFINE_bool(
+    "force",
+    False,
+    "Write a model in int8 also if its masks lose too much by it.",
 )
 _METRICS = flags.DEFINE_string(
     "metrics",
@@ -74,11 +82,12 @@ def main(_):
         _say_written(output)
         return
     variant = command_line.build(saved_model.Variant)
-    writer = saved_model.saved_model
+    writer, more = saved_model.saved_model, {}
     config = run_directory.read_config(run)
     if _FORMAT.value == "openvino":
         openvino_parts.library()
         writer = openvino_folder.export
+        more = {"data": _DATA.value, "force": _FORCE.value}
         size = openvino_folder.network_size(variant, config)
     else:
         size = variant.network_size(config)
@@ -88,7 +97,7 @@ def main(_):
     else:
         saved_model.check_folder(output)
     evaluation = _evaluation(_METRICS.value)
-    if _DATA.value:
+    if _DATA.value and variant.precision != "int8":
         _calibrate(run, *size)
     if _FORMAT.value == "keras":
         path = saved_model.keras_file(run, output, which=_WHICH.value)
@@ -101,6 +110,7 @@ def main(_):
             evaluation=evaluation,
             licence=_LICENCE.value,
             preset=presets.PRESETS.get(_WORKDIR.value),
+            **more,
         )
     if not presence_score.Calibration.load(run).calibrated:
         print("the score is not calibrated; --data=RECORDS does it")
@@ -140,7 +150,7 @@ def _say_written(path):
 def _refuse_serving_flags():
     given = [
         name
-        for name in (*VARIANT_FLAGS, "metrics", "licence")
+        for name in (*VARIANT_FLAGS, "metrics", "licence", "force")
         if name not in ("height", "width")
         and flags.FLAGS[name].value != flags.FLAGS[name].default
     ]
