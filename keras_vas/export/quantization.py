@@ -133,9 +133,9 @@ def quantize(parts, size, vocabulary, calibration, samples, force=False):
     exact = measured.segmenter(parts, "float32")
     whole = _by_nncf(parts, exact, samples.calibration)
     before = measured.mean_iou(exact)
-    groups, excluded = _groups(parts), []
+    groups = _groups(parts)
 
-    def loss(number):
+    def tried(number):
         """Points of mean IoU lost with that many groups excluded."""
         names = [name for group in groups[:number] for name in group]
         found = quantized_parts.exclude(whole, parts, names)
@@ -147,24 +147,16 @@ def quantize(parts, size, vocabulary, calibration, samples, force=False):
         )
         return 100 * (before - after), names, found
 
-    lost, excluded, found = loss(0)
+    lost, excluded, found = tried(0)
     if lost > MOST_LOSS:
         groups = measured.ranked(groups, whole, parts, exact)
-        fails, passes = 0, len(groups) // 2
-        lost, excluded, found = loss(passes)
-        if lost > MOST_LOSS and not force:
-            raise UserError(
-                f"int8 loses {lost:.2f} points of mean IoU even with half of "
-                f"the convolutions left out, and {MOST_LOSS} are allowed; take "
-                "--precision=bfloat16, or --force"
-            )
-        while lost <= MOST_LOSS and passes - fails > 1:
-            middle = (fails + passes) // 2
-            tried = loss(middle)
-            if tried[0] > MOST_LOSS:
-                fails = middle
-            else:
-                passes, (lost, excluded, found) = middle, tried
+        lost, excluded, found = fewest(tried, len(groups) // 2)
+    if lost > MOST_LOSS and not force:
+        raise UserError(
+            f"int8 loses {lost:.2f} points of mean IoU even with half of the "
+            f"convolutions left out, and {MOST_LOSS} are allowed; take "
+            "--precision=bfloat16, or --force"
+        )
     return found, {
         "computed_by": measured.segmenter(found, "int8").runtime,
         "calibration_clips": len(samples.calibration),
@@ -177,6 +169,30 @@ def quantize(parts, size, vocabulary, calibration, samples, force=False):
         "convolutions": len(quantized_parts.kernels(parts)),
         "excluded": quantized_parts.table(parts, excluded) or "none",
     }
+
+
+def fewest(tried, most):
+    """Searches for the fewest groups without which the loss is allowed.
+
+    Args:
+        tried: function of a number of groups to a tuple that begins with the
+            loss in points; with 0 groups the loss is above `MOST_LOSS`.
+        most: how many groups may be left out.
+
+    Returns:
+        What `tried` returned for that number, or for `most` if that is not
+        enough.
+    """
+    fails, passes = 0, most
+    best = tried(most)
+    while best[0] <= MOST_LOSS and passes - fails > 1:
+        middle = (fails + passes) // 2
+        found = tried(middle)
+        if found[0] > MOST_LOSS:
+            fails = middle
+        else:
+            passes, best = middle, found
+    return best
 
 
 class _Measured:

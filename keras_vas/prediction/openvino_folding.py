@@ -17,24 +17,43 @@ import numpy as np
 _CHANNELS = 1  # axis
 
 
-def fold(openvino, part, kernels):
+def fold(openvino, part, names):
     """Folds what is constant into the convolutions of a part, in place.
 
     Args:
         openvino: the module.
         part: `openvino.Model` of fixed shapes.
-        kernels: dict from the bytes of a kernel `(out, in, ...)` to the path
-            of its variable, which names the convolution.
+        names: dict from the `key` of a kernel to the name of its layer, which
+            the convolution gets.
     """
     from openvino._offline_transformations import apply_moc_transformations
 
-    _name(part, kernels)
     apply_moc_transformations(part, cf=True)
+    count = collections.Counter()
     for convolution in convolutions(part):
-        name = convolution.friendly_name.partition("#")[0]
+        weights = constant(convolution.input_value(1))
+        name = "convolution"
+        if weights is not None:
+            name = names.get(key(weights), name)
+        count[name] += 1
+        if count[name] > 1:
+            name += f"_{count[name]}"
         convolution.set_friendly_name(name)
         _take_out_constants(openvino, convolution)
     part.validate_nodes_and_infer_types()
+
+
+def key(kernel):
+    """What batch normalization leaves of a kernel when it is folded into it.
+
+    Args:
+        kernel: array `(out, in, ...)`, of which the outputs may be scaled.
+
+    Returns:
+        The shape, and where each output's largest number is.
+    """
+    flat = np.abs(kernel).reshape(len(kernel), -1)
+    return kernel.shape, flat.argmax(axis=1).tobytes()
 
 
 def convolutions(part):
@@ -44,26 +63,6 @@ def convolutions(part):
         for node in part.get_ordered_ops()
         if node.get_type_name() == "Convolution"
     ]
-
-
-def _name(part, kernels):
-    """Names convolutions, and what may be folded into each and name it."""
-    count = collections.Counter()
-    for node in convolutions(part):
-        weights = constant(node.input_value(1))
-        name = None if weights is None else kernels.get(weights.tobytes())
-        name = (name or "convolution").removesuffix("/kernel")
-        count[name] += 1
-        if count[name] > 1:
-            name += f"_{count[name]}"
-        for number in range(4):
-            node.set_friendly_name(f"{name}#{number}")
-            after = list(node.output(0).get_target_inputs())
-            if len(after) != 1:
-                break
-            node = after[0].get_node()
-            if node.get_type_name() not in ("Add", "Multiply"):
-                break
 
 
 def _take_out_constants(openvino, convolution):

@@ -111,15 +111,17 @@ def convert(model, height, width):
     shared = {**clip.structured_outputs, **text.structured_outputs}
     functions = clip, text, _traced(joint, shared)
     variables = [variable.value for variable in model.variables]
-    kernels = {
-        np.moveaxis(variable, (-1, -2), (0, 1)).tobytes(): path
+    names = {
+        openvino_folding.key(
+            np.moveaxis(variable, (-1, -2), (0, 1))
+        ): path.removesuffix("/kernel")
         for path, variable in model_variables(model).items()
-        if len(variable.shape) > 2
+        if len(variable.shape) > 3
     }
     parts = {}
     for name, function in zip(PARTS, functions, strict=True):
         parts[name] = _converted(name, function, variables)
-        openvino_folding.fold(openvino, parts[name], kernels)
+        openvino_folding.fold(openvino, parts[name], names)
     return parts
 
 
