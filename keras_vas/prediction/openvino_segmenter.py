@@ -34,20 +34,9 @@ class OpenVINOSegmenter(Letterbox):
         super().__init__(found.height, found.width)
         check_clip_length(self._parts["clip"][0].input("frames").shape[1])
         self.threshold = calibration.threshold
-        self._vocabulary = vocabulary
+        self._vocabulary, self._calibration = vocabulary, calibration
         # A compiled model computes one thing at a time.
         self._lock = threading.Lock()
-
-        def results(logits):
-            score = calibration.score(presence_score.evidence(logits))
-            return tf.sigmoid(logits)[..., 0], score
-
-        self._results = tf.function(
-            results,
-            input_signature=[
-                tf.TensorSpec([None, self.height, self.width, 1], tf.float32)
-            ],
-        )
 
     def batch_size(self, queries):
         """One: a part takes one clip at a time."""
@@ -80,8 +69,9 @@ class OpenVINOSegmenter(Letterbox):
             self._compute("joint", self.joint_inputs(seen, x))["mask_logits"]
             for x in text
         ]
-        probabilities, scores = self._results(np.concatenate(logits))
-        return probabilities.numpy(), scores.numpy()
+        logits = tf.constant(np.concatenate(logits))
+        scores = self._calibration.score(presence_score.evidence(logits))
+        return tf.sigmoid(logits)[..., 0].numpy(), scores.numpy()
 
     def _compute(self, part, inputs):
         with self._lock:
