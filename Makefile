@@ -3,8 +3,8 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO = runs/demo
 
-.PHONY: install real pictures demo ablations test test-fast fuzz lint format \
-	docs dist lock clean
+.PHONY: install real pictures demo ablations benchmarks test test-fast fuzz \
+	lint format docs dist lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving,
@@ -89,14 +89,20 @@ demo: install
 ablations: install
 	$(RUN) benchmarks/ablations.py --output=runs/ablations$(if $(QUICK),-quick --quick)
 
-# The whole suite, one process a core; give TESTS=tests/layers for a part.
+# Writes docs/performance.md: give it a quiet machine.
+benchmarks: install
+	$(RUN) benchmarks/performance.py --output=docs
+
+# The whole suite; give TESTS=tests/layers for a part. One process more than
+# there are cores, because some tests wait.
 TESTS ?= tests
+TESTING = $(RUN) -m pytest -q --dist loadgroup -n $(shell expr $$(nproc) + 1)
 test: install
-	$(RUN) -m pytest -q --durations=10 -n auto --dist loadgroup $(TESTS)
+	$(TESTING) --durations=10 $(TESTS)
 
 # What needs no program of its own and no training: for while one works.
 test-fast: install
-	$(RUN) -m pytest -q -n auto --dist loadgroup -m "not slow" $(TESTS)
+	$(TESTING) -m "not slow" $(TESTS)
 
 # Damaged files for every reader, each for so many seconds: an hour on 2
 # processors. make test tries 40 of each.

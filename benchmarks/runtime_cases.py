@@ -2,7 +2,7 @@
 
     {"cases": {NAME: {"seconds", "gmac", "rate_share"}}, "load": [1, 5, 15 min]}
 
-NAME is MODEL_SIDE/RUNTIME/PRECISION. `seconds` is the median over the rounds,
+NAME is LABEL/RUNTIME/PRECISION. `seconds` is the median over the rounds,
 `gmac` the model's multiply-adds / 1e9, and `rate_share` their rate as a share
 of a plain convolution's in the same runtime and precision, measured beside.
 """
@@ -25,38 +25,41 @@ from keras_vas.prediction.segmenters import KerasSegmenter
 from keras_vas.presence.score import Calibration
 
 SIDE = 320
+LABEL = f"full_{SIDE}"
 QUERIES = ["the dog on the left"]
 CHANNELS, CELLS, TIMES = 256, 80, 10
 PLAIN_GMAC = TIMES * 9 * CHANNELS**2 * CELLS**2 / 1e9
 
 
-def measure(rounds, side=SIDE, **arguments):
+def measure(rounds, label=LABEL, size=(SIDE, SIDE), **arguments):
     """Measures every case.
 
     Args:
         rounds: how often each is timed, after one call to warm up.
-        side: height and width of the frames in pixels.
-        **arguments: of `CSTM`.
+        label: begins the cases' names.
+        size: height and width of the frames in pixels.
+        **arguments: of `CSTM`, beside `coordinate_fusion="linear"`.
 
     Returns:
         Dict as above; without OpenVINO, or bfloat16, without those cases.
     """
     vocabulary = Vocabulary(sorted(set(QUERIES[0].split())))
     model = CSTM(
-        vocabulary_size=len(vocabulary),
-        **{"coordinate_fusion": "linear", **arguments},
+        **{
+            "coordinate_fusion": "linear",
+            **arguments,
+            "vocabulary_size": len(vocabulary),
+        },
     )
-    gmac = summary.multiply_adds(summary.count(model, side, side)) / 1e9
-    segmenters = _segmenters(model, vocabulary, side)
-    plain = {case: _plain(*case) for case in segmenters}
-    clip = np.random.default_rng(0).integers(
-        0, 255, (1, 8, side, side, 3), np.uint8
-    )
-    seconds = _alternating(
+    gmac = summary.multiply_adds(summary.count(model, *size)) / 1e9
+    found = segmenters(model, vocabulary, *size)
+    plain = {case: _plain(*case) for case in found}
+    clip = np.random.default_rng(0).integers(0, 255, (1, 8, *size, 3), np.uint8)
+    seconds = alternating(
         {
             **{
                 (case, "model"): lambda x=x: x.run(clip, x.encode(QUERIES))
-                for case, x in segmenters.items()
+                for case, x in found.items()
             },
             **{
                 (case, "plain"): lambda x=x: [x() for _ in range(TIMES)]
@@ -66,10 +69,10 @@ def measure(rounds, side=SIDE, **arguments):
         rounds,
     )
     cases = {}
-    for case in segmenters:
+    for case in found:
         taken = seconds[case, "model"]
         share = gmac / taken / (PLAIN_GMAC / seconds[case, "plain"])
-        cases["/".join((f"full_{side}", *case))] = {
+        cases["/".join((label, *case))] = {
             "seconds": taken,
             "gmac": gmac,
             "rate_share": share,
@@ -77,11 +80,12 @@ def measure(rounds, side=SIDE, **arguments):
     return {"cases": cases, "load": os.getloadavg()}
 
 
-def _segmenters(model, vocabulary, side):
+def segmenters(model, vocabulary, height, width):
+    """Dict of (runtime, precision) to a segmenter of every one there is."""
     calibration = Calibration()
     found = {
         ("tensorflow", "float32"): KerasSegmenter(
-            model, vocabulary, side, side, calibration
+            model, vocabulary, height, width, calibration
         )
     }
     if not openvino_parts.installed():
@@ -90,8 +94,8 @@ def _segmenters(model, vocabulary, side):
     if openvino_parts.has_bfloat16():
         precisions.append("bfloat16")
     with tempfile.TemporaryDirectory() as folder:
-        parts = openvino_parts.convert(model, side, side)
-        openvino_parts.save(pathlib.Path(folder), parts, side, side)
+        parts = openvino_parts.convert(model, height, width)
+        openvino_parts.save(pathlib.Path(folder), parts, height, width)
         for precision in precisions:
             found["openvino", precision] = OpenVINOSegmenter(
                 folder, vocabulary, calibration, precision
@@ -122,7 +126,7 @@ def _plain(runtime, precision):
     return lambda: compiled([image])
 
 
-def _alternating(functions, rounds):
+def alternating(functions, rounds):
     """Median seconds of each function, called in turn."""
     times = {name: [] for name in functions}
     for number in range(rounds + 1):

@@ -10,9 +10,9 @@
 
 The words are those of the sentences, the most frequent first, then the most
 frequent ones of the vector file, and the nouns among some more of them that are
-near a class of ImageNet (--nouns=120000). Words that a model has a vector for but never
-met in training are of use: with the vectors frozen, it reads them as it reads
-their neighbours, where otherwise all of them would be one unknown word.
+near a class of ImageNet (--nouns=120000). Words that a model has a vector for
+but never met in training are of use: with the vectors frozen, it reads them as
+it reads their neighbours, where otherwise all would be one unknown word.
 """
 
 import collections

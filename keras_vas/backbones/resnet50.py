@@ -74,14 +74,17 @@ class ResNet50(Backbone):
                 )
             else:
                 strides = 1
-            x = self._conv_bn(x, channels, 1, f"{block}_1", strides=strides)
-            x = self._relu(x, f"{block}_1_relu")
-            x = self._conv_bn(x, channels, 3, f"{block}_2")
+            x = self._narrow(x, channels, block, strides)
             x = self._relu(x, f"{block}_2_relu")
             x = self._conv_bn(x, 4 * channels, 1, f"{block}_3")
             x = keras.layers.Add(name=f"{self.name}_{block}_add")([shortcut, x])
             x = self._relu(x, f"{block}_out")
         return x
+
+    def _narrow(self, x, channels, block, strides):
+        x = self._conv_bn(x, channels, 1, f"{block}_1", strides=strides)
+        x = self._relu(x, f"{block}_1_relu")
+        return self._conv_bn(x, channels, 3, f"{block}_2")
 
     def _conv_bn(self, x, channels, kernel, name, strides=1, padding="same"):
         name = f"{self.name}_{name}"

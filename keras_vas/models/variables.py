@@ -23,22 +23,34 @@ def training_only(model):
     return sorted(set(model_variables(model)) - needed)
 
 
-def count_numbers(make):
-    """How many numbers the weights of a model would hold.
+def make_within(make, most):
+    """Makes a model, unless its weights hold more than so many numbers.
 
-    The model is traced and its variables get no values, so that no memory
-    depends on their sizes. What Keras remembers of them goes with the thread.
+    The model is traced once. Its variables get values only when they have
+    been counted, so that no memory depends on the sizes that a damaged
+    description may name. What Keras remembers of variables without values
+    goes with the thread.
 
     Args:
         make: function without arguments that makes the model.
+        most: int; with -1 the numbers are counted and nothing else.
 
     Returns:
-        int.
+        `(model, numbers)`: the model, `None` if it holds more than `most`
+        numbers; and how many there are.
     """
+    policy = keras.config.dtype_policy()
 
-    def counted():
+    def made():
+        keras.config.set_dtype_policy(policy)
         with keras.StatelessScope(initialize_variables=False):
-            return sum(math.prod(v.shape) for v in make().weights)
+            model = make()
+            numbers = sum(math.prod(v.shape) for v in model.weights)
+        if numbers > most:
+            return None, numbers
+        with keras.StatelessScope():
+            pass  # Keras gives the variables their values at its end.
+        return model, numbers
 
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(counted).result()
+        return thread.submit(made).result()

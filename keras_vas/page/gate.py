@@ -21,6 +21,7 @@ from keras_vas.page.visitors import Visitor, network
 
 VISITOR = "keras_vas.visitor"
 UPLOAD, RESULTS = "/upload", "/results/"
+CHECK = "check"
 _API = "/gradio_api"
 _STATIC = ("/assets/", "/static/", "/svelte/")
 _OPEN = ("/", "/config", "/theme.css", "/favicon.ico", f"{_API}/theme.css")
@@ -31,7 +32,8 @@ _OWN = (
     RESULTS,
 )
 _JOIN = f"{_API}/queue/join"
-_POSTED = (_JOIN, f"{_API}/cancel", f"{_API}/reset")
+_CHECK = f"{_API}/run/{CHECK}"
+_POSTED = (_JOIN, _CHECK, f"{_API}/cancel", f"{_API}/reset")
 _LARGEST_BODY = 2**18
 _SESSIONS = 4096
 _TOKEN = re.compile(r"[\w-]{43}")
@@ -126,6 +128,8 @@ class Gate:
             fields = self._checked_fields(body, visitor)
             if path == _JOIN:
                 self._check_event(fields, visitor)
+            elif path == _CHECK and fields.get("fn_index") != self._queue.check:
+                raise RefusedError(400, "There is no such event.")
             return _replayed(body, receive)
         raise RefusedError(404, "Not found.")
 

@@ -6,7 +6,7 @@ import gradio as gr
 
 from keras_vas.page import fragments, widgets
 from keras_vas.page.finding import EVERY
-from keras_vas.page.gate import VISITOR
+from keras_vas.page.gate import CHECK, VISITOR
 from keras_vas.page.handlers import FRAMES, VIDEO, Handlers, Shown
 from keras_vas.page.style import CSS, theme
 
@@ -126,7 +126,11 @@ def build(predictor, visits, inbox, samples, limits):
         latest = {"trigger_mode": "always_last", **quick}
         upload.upload(on.take_upload, None, parts, **decoding)
         sample.select(on.take_sample, None, parts, **quick)
-        sentences.change(on.check, sentences, hint, **latest)
+        # Gradio loses an event that joins the queue as its last one ends, and
+        # who has typed a sentence is soon to press Find.
+        sentences.change(
+            on.check, sentences, hint, queue=False, api_name=CHECK, **latest
+        )
         find.click(on.find, [sentences, every, slider], parts, **thinking)
         stop.click(on.stop, None, None, **quick)
         slider.input(on.show_frame, slider, parts, **latest)
@@ -170,10 +174,12 @@ class Queue:
 
     Attributes:
         events: list of the numbers under which they are asked for.
+        check: number of the one that does without the queue.
     """
 
     def __init__(self, page):
-        self.events = list(page.fns)
+        self.events = [n for n, event in page.fns.items() if event.queue]
+        (self.check,) = page.fns.keys() - set(self.events)
         self._events = page._queue.event_ids_to_events
 
     def waiting(self):

@@ -78,6 +78,9 @@ def main(_):
     run, output = presets.run_of(_WORKDIR.value), _OUTPUT.value
     if _FORMAT.value == "preset":
         _refuse_serving_flags()
+        if _DATA.value:
+            config = run_directory.read_config(run)
+            _calibrate(run, *saved_model.Variant().network_size(config))
         preset_file.fold(run, output)
         _say_written(output)
         return

@@ -21,7 +21,7 @@ from keras_vas import archives, files
 from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.models import registry
-from keras_vas.models.variables import count_numbers, model_variables
+from keras_vas.models.variables import make_within, model_variables
 from keras_vas.runs import checkpoint
 
 MANIFEST = "manifest.json"
@@ -138,15 +138,17 @@ def build_model(config, path, numbers):
         UserError: there is no such model, or it is too large.
     """
     try:
-        needed = count_numbers(lambda: registry.from_config(config))
-        if needed <= _GROWTH * numbers:
-            return registry.from_config(config)
+        model, _ = make_within(
+            lambda: registry.from_config(config), _GROWTH * numbers
+        )
     except Exception as error:
         # Keras raises errors of many types on arguments of other types.
         raise UserError(
             f"{path} describes a model that cannot be built "
             f"({archives.one_line(error)}); bring it back from a copy"
         ) from error
+    if model is not None:
+        return model
     raise UserError(
         f"{path} describes a much larger model than the {numbers:,} numbers of "
         "its checkpoint make; bring it back from a copy"

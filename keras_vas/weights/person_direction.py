@@ -4,8 +4,8 @@
 
 Of every picture whose objects are all outlined, letterboxed as the model sees
 it, the mean feature of stage 5 within people less that outside of everything;
-the direction is the mean over the pictures. `person_directions.npz` has one array (channels,) for each
-backbone, under its name.
+the direction is the mean over the pictures. `person_directions.npz` has one
+array (channels,) for each backbone, under its name.
 """
 
 import cv2

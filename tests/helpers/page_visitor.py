@@ -111,8 +111,9 @@ class Visitor:
     def join(self, part, event, data=(), event_data=None):
         """Sends an event; returns the response."""
         function = self._events[part, event]
+        queued = function["queue"] is not False
         return self.client.post(
-            "/gradio_api/queue/join",
+            "/gradio_api/" + ("queue/join" if queued else "run/check"),
             json={
                 "data": list(data),
                 "event_data": event_data,
@@ -124,8 +125,15 @@ class Visitor:
 
     def call(self, part, event, data=(), event_data=None):
         """Sends an event; returns dict of the parts' last values."""
-        self.join(part, event, data, event_data).raise_for_status()
+        answer = self.join(part, event, data, event_data).raise_for_status()
         outputs = self._events[part, event]["outputs"]
+        if "data" in answer.json():
+            return {
+                self._ids[output]: value
+                for output, value in zip(
+                    outputs, answer.json()["data"], strict=True
+                )
+            }
         values = {}
         query = {"session_hash": self.session}
         with self.client.stream(

@@ -18,6 +18,8 @@ JOIN = "/gradio_api/queue/join"
 class Queue:
     """Events 0 to 2; nothing is waiting, or what a test puts in."""
 
+    check = 4
+
     def __init__(self):
         self.events, self.asked = [0, 1, 2], []
 
@@ -203,6 +205,17 @@ def test_a_session_belongs_to_who_began_it():
 )
 def test_events_with_anything_but_texts_and_numbers_are_refused(body):
     assert ask(None, "POST", JOIN, body=body)[0] == 400
+
+
+def test_one_event_alone_goes_past_the_queue():
+    past = "/gradio_api/run/check"
+    assert ask(None, "POST", past, body=joined(fn_index=4))[0] == 200
+    assert ask(None, "POST", past, body=joined(fn_index=1))[0] == 400
+    assert ask(None, "POST", JOIN, body=joined(fn_index=4))[0] == 400
+    other = "/gradio_api/run/find"
+    assert ask(None, "POST", other, body=joined(fn_index=4))[0] == 404
+    body = joined(fn_index=4, data=[{"path": "/etc/passwd"}])
+    assert ask(None, "POST", past, body=body)[0] == 400
 
 
 def test_long_events_are_refused():

@@ -47,16 +47,43 @@ def assert_refused(path, message):
     assert "\n" not in str(caught.value)
 
 
+def counted(make):
+    model, numbers = variables.make_within(make, most=-1)
+    assert model is None
+    return numbers
+
+
 def test_numbers_are_counted_without_memory():
     arguments = {"width": 0.0625, "vocabulary_size": 9, "encoders": "temporal"}
     model = CSTM(**arguments)
-    counted = variables.count_numbers(lambda: CSTM(**arguments))
-    assert counted == sum(np.prod(v.shape) for v in model.weights)
-    large = variables.count_numbers(
+    numbers = counted(lambda: CSTM(**arguments))
+    assert numbers == sum(np.prod(v.shape) for v in model.weights)
+    large = counted(
         lambda: keras.Sequential([keras.Input((3,)), keras.layers.Dense(10**9)])
     )
     assert large == 4 * 10**9
-    assert variables.count_numbers(lambda: CSTM(width=1000.0)) > 10**14
+    assert counted(lambda: CSTM(width=1000.0)) > 10**14
+
+
+def test_a_model_within_bounds_is_like_one_made_without():
+    def make():
+        return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4)])
+
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model, numbers = variables.make_within(make, most=16)
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert numbers == 16
+    assert model.layers[0].compute_dtype == "bfloat16"
+    kernel, bias = (np.array(w) for w in model.weights)
+    assert kernel.std() > 0
+    assert not bias.any()
+    x = np.random.default_rng(0).normal(size=(2, 3)).astype(np.float32)
+    np.testing.assert_allclose(
+        np.array(model(x), np.float32), x @ kernel + bias, atol=0.05
+    )
 
 
 def changed_model(members, change):

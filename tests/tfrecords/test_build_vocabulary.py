@@ -44,7 +44,7 @@ def vectors(tmp_path_factory):
 
 
 def test_nouns_whose_look_is_known_come_from_further_down(program, vectors):
-    """Sentence words of the file are the a of zebra left circle square quagga."""
+    """The file has: the a of zebra left circle square quagga."""
     result = program.build(["the thing"], vectors, top=4, nouns=8)
     chosen = set(result.vocabulary.words)
     assert chosen == {"the", "thing", *"a of zebra circle quagga".split()}

@@ -39,27 +39,13 @@ class AuthorsResNet50(ResNet50):
         )(x)
         return self._blocks(x, 64, 3, "conv2", strides=1)
 
-    def _blocks(self, x, channels, count, name, strides=2):
-        for number in range(1, count + 1):
-            block = f"{name}_block{number}"
-            shortcut = x
-            if number == 1:
-                shortcut = self._conv_bn(
-                    x, 4 * channels, 1, f"{block}_0", strides=strides
-                )
-            else:
-                strides = 1
-            x = self._conv_bn(x, channels, 1, f"{block}_1")
-            x = self._relu(x, f"{block}_1_relu")
-            x = self._zero_padding(x, 1, f"{block}_2_pad")
-            x = self._conv_bn(
-                x, channels, 3, f"{block}_2", strides=strides, padding="valid"
-            )
-            x = self._relu(x, f"{block}_2_relu")
-            x = self._conv_bn(x, 4 * channels, 1, f"{block}_3")
-            x = keras.layers.Add(name=f"{self.name}_{block}_add")([shortcut, x])
-            x = self._relu(x, f"{block}_out")
-        return x
+    def _narrow(self, x, channels, block, strides):
+        x = self._conv_bn(x, channels, 1, f"{block}_1")
+        x = self._relu(x, f"{block}_1_relu")
+        x = self._zero_padding(x, 1, f"{block}_2_pad")
+        return self._conv_bn(
+            x, channels, 3, f"{block}_2", strides=strides, padding="valid"
+        )
 
 
 class AuthorsI3D(I3D):
