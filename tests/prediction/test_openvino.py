@@ -12,7 +12,7 @@ import small_run
 import keras_vas
 from keras_vas import files
 from keras_vas.errors import UserError
-from keras_vas.export import openvino_folder
+from keras_vas.export import fixed_folder, openvino_folder
 from keras_vas.export.saved_model import Variant
 from keras_vas.prediction import openvino_parts, runtimes
 from keras_vas.prediction.openvino_segmenter import OpenVINOSegmenter
@@ -290,7 +290,7 @@ def test_the_card(exported):
 
 def test_the_size_at_which_the_model_sees_frames():
     config = {"flags": {"frame_height": 32, "frame_width": 64}}
-    size = openvino_folder.network_size
+    size = fixed_folder.network_size
     assert size(Variant(), config) == (32, 64)
     assert size(Variant(height=96), config) == (96, 64)
     assert size(Variant(fixed_shape="64x96"), config) == (64, 96)
