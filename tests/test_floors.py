@@ -8,14 +8,14 @@ import pytest
 from keras_vas.models import registry
 
 FLOORS = {
-    1: "layers losses metrics errors files archives quiet_tensorflow",
+    1: "layers losses metrics errors files packed_files quiet_tensorflow",
     2: "backbones data video command_line",
     3: "models weights pictures presence serving",
     4: "evaluation runs presets",
     5: "prediction training",
     6: "page serving_client",
     7: "export",
-    8: "app serving_server programs",
+    8: "app archive serving_server programs",
 }
 ROOMS = {room: n for n, rooms in FLOORS.items() for room in rooms.split()}
 WITHOUT_TENSORFLOW = (

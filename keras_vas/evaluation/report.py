@@ -107,10 +107,11 @@ class MaskFile:
         self._file.close()
 
     def append(self, mask):
-        """Stores a bool array `(height, width)` as the next one."""
+        """Stores a bool array `(height, width)`; returns its number."""
         self._ends.append(
             self._ends[-1] + self._file.write(schema.encode_mask(mask))
         )
+        return len(self._ends) - 2
 
     def __getitem__(self, i):
         """The mask number `i`; none can be appended after that."""

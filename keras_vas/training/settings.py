@@ -158,7 +158,8 @@ class Beginning:
     error.
 
     Attributes:
-        init_run: run directory, to begin with all of its best weights.
+        init_run: run directory or preset, to begin with all of its best
+            weights.
         spatial_run: run directory, to take its spatial encoder and its word
             vectors.
         temporal_run: run directory, to take its temporal encoder and its word

@@ -13,7 +13,7 @@ import re
 
 import numpy as np
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.errors import UserError
 from keras_vas.weights import networks
 
@@ -98,7 +98,7 @@ def _shaped(array, shape, what):
             f"{what} is of shape {array.shape} instead of {tuple(shape)}; it "
             "is of another network, or another width"
         )
-    if array.dtype.kind not in archives.NUMBERS:
+    if array.dtype.kind not in packed_files.NUMBERS:
         raise UserError(f"{what} holds {array.dtype} instead of numbers")
     array = np.asarray(array, np.float32)
     if not np.isfinite(array).all():
