@@ -16,11 +16,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 SLOW = frozenset(
     {
         "test_ablations", "test_about", "test_addresses", "test_app",
-        "test_backbones", "test_cstm_authors", "test_runtime_cases",
+        "test_archive_cluster", "test_archive_program",
+        "test_backbones", "test_compared_layers", "test_compared_models",
+        "test_cstm_authors", "test_runtime_cases",
         "test_weights",
         "test_build_vocabulary", "test_distribution",
         "test_documented_commands", "test_packaging", "test_site",
-        "test_evaluate", "test_evaluation", "test_export", "test_help",
+        "test_evaluate", "test_evaluate_benchmark", "test_evaluation",
+        "test_export", "test_help",
         "test_models",
         "test_name_lesson", "test_names_weight", "test_notebook",
         "test_one_graph", "test_openvino", "test_quantization",
@@ -37,9 +40,11 @@ SLOW = frozenset(
 # and begins with them, so that the others even out what is left.
 TOGETHER = frozenset(
     {
+        "test_archive_cluster", "test_archive_program",
         "test_browser", "test_server", "test_export", "test_notebook",
         "test_one_graph", "test_openvino", "test_quantization",
         "test_train_jax", "test_evaluation", "test_evaluate",
+        "test_evaluate_benchmark",
         "test_prediction", "test_segment", "test_serving_contract",
         "test_serving_grpc", "test_serving_server", "test_serving_client",
         "test_help", "test_packaging", "test_documented_commands",

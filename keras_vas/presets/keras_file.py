@@ -5,7 +5,7 @@ import json
 
 import keras
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.data import frame_size
 from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.models import registry, variables
@@ -35,8 +35,10 @@ def load(path):
     Raises:
         UserError: there is no such file, or it is damaged or something else.
     """
-    with archives.reading(path, ".keras file of export.py", "export it again"):
-        members = archives.read_zip(path)
+    with packed_files.reading(
+        path, ".keras file of export.py", "export it again"
+    ):
+        members = packed_files.read_zip(path)
         words, config, calibration = (
             members.pop(MEMBERS + name).decode() for name in _OURS
         )
@@ -58,7 +60,7 @@ def load(path):
 
 def _check_model(path, members, model_class):
     weights = io.BytesIO(members[_WEIGHTS])
-    _, stored = archives.read_hdf5(weights, path, names=())
+    _, stored = packed_files.read_hdf5(weights, path, names=())
     described = json.loads(members["config.json"])
     name = keras.saving.get_registered_name(model_class)
     if described["registered_name"] != name:

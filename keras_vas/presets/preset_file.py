@@ -16,7 +16,7 @@ import pathlib
 
 import numpy as np
 
-from keras_vas import archives, files, weights
+from keras_vas import files, packed_files, weights
 from keras_vas.errors import UserError
 from keras_vas.layers.class_prior import ClassPrior
 from keras_vas.models.variables import model_variables
@@ -147,8 +147,8 @@ def read(path):
     Raises:
         UserError: it is damaged, no preset, or of another version.
     """
-    with archives.reading(path, "preset", _ADVICE):
-        stored = archives.read_npz(path)
+    with packed_files.reading(path, "preset", _ADVICE):
+        stored = packed_files.read_npz(path)
         about = json.loads(stored.pop(_ABOUT).tobytes())
         version = about["version"]
         if not about.keys() >= _PARTS:

@@ -13,6 +13,7 @@ from keras_vas.command_line import configs, lines
 
 _MODULES = {
     "segment": "keras_vas.programs.segment",
+    "archive": "keras_vas.archive",
     "app": "keras_vas.app",
     "presets": "keras_vas.presets",
     "train": "keras_vas.programs.train",

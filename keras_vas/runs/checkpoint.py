@@ -12,7 +12,7 @@ import json
 
 import numpy as np
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.errors import UserError
 
 METADATA = "metadata"
@@ -69,7 +69,7 @@ def load(path):
             checksum, and none is asked for.
     """
     with _reading(path):
-        arrays = archives.read_npz(path)
+        arrays = packed_files.read_npz(path)
         metadata = json.loads(str(arrays.pop(METADATA)))
         told = metadata.pop(_DIGEST, None)
         if told not in (None, _digest(arrays, metadata)):
@@ -80,7 +80,7 @@ def load(path):
 def load_metadata(path):
     """Like `load`, but reads the metadata alone, and trusts it."""
     with _reading(path):
-        text = archives.read_npz(path, [METADATA])[METADATA]
+        text = packed_files.read_npz(path, [METADATA])[METADATA]
         metadata = json.loads(str(text))
         metadata.pop(_DIGEST, None)
         return metadata
@@ -96,7 +96,7 @@ def _digest(arrays, metadata):
 
 
 def _reading(path):
-    return archives.reading(
+    return packed_files.reading(
         path,
         "checkpoint",
         advice="remove it, or bring it back from a copy",

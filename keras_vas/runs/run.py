@@ -17,7 +17,7 @@ import json
 import pathlib
 import platform
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.data import frame_size
 from keras_vas.errors import UserError
 from keras_vas.models import registry
@@ -145,7 +145,7 @@ def build_model(config, path, numbers):
         # Keras raises errors of many types on arguments of other types.
         raise UserError(
             f"{path} describes a model that cannot be built "
-            f"({archives.one_line(error)}); bring it back from a copy"
+            f"({packed_files.one_line(error)}); bring it back from a copy"
         ) from error
     if model is not None:
         return model

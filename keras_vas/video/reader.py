@@ -23,7 +23,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 ARRAY_FPS = 25.0
 MIN_FPS, MAX_FPS = 0.1, 60.0
 _PICTURE_SUFFIXES = (".jpg", ".jpeg", ".tif", ".tiff")
-_LONGEST_PAUSE_SECONDS = 600
+LONGEST_PAUSE_SECONDS = 600
 _MOST_DIGITS = 6
 
 
@@ -122,7 +122,7 @@ def open_video(source: Source, *, allow_playlists: bool = False) -> Video:
     if not path.is_file():
         raise UserError(f"there is no video {path}; name a file or a folder")
     if path.suffix.lower() in _PICTURE_SUFFIXES:
-        return _pictures(path, [path])
+        return of_pictures(path, [path])
     return _file(path, allow_playlists)
 
 
@@ -150,21 +150,40 @@ def _array(frames):
     )
 
 
-def _folder(path):
-    files = sorted(
-        (x for x in path.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
+def image_files(folder):
+    """The images of a folder, in the order of the numbers in their names.
+
+    Args:
+        folder: `pathlib.Path`.
+
+    Returns:
+        List of `pathlib.Path`.
+    """
+    return sorted(
+        (x for x in folder.iterdir() if x.suffix.lower() in IMAGE_SUFFIXES),
         key=_by_number,
     )
+
+
+def _folder(path):
+    files = image_files(path)
     if not files:
         raise UserError(
             f"{path} holds no image ({', '.join(IMAGE_SUFFIXES)}); name a "
             "folder of frames"
         )
 
-    return _pictures(path, files)
+    return of_pictures(path, files)
 
 
-def _pictures(path, files):
+def of_pictures(path, files):
+    """A `Video` of image files.
+
+    Args:
+        path: `pathlib.Path` that messages name.
+        files: list of `pathlib.Path` in the order of time.
+    """
+
     def read():
         for i, file in enumerate(files):
             yield i / ARRAY_FPS, read_image(file)
@@ -191,7 +210,7 @@ def _file(path, allow_playlists):
             start = stamp if start is None else start
             seconds = stamp - start
             # no time stamps, or broken ones
-            if not last < seconds <= last + _LONGEST_PAUSE_SECONDS:
+            if not last < seconds <= last + LONGEST_PAUSE_SECONDS:
                 seconds = last + 1 / fps
             last = seconds
             yield seconds, image

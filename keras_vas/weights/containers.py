@@ -21,7 +21,7 @@ import posixpath
 
 import numpy as np
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.errors import UserError
 from keras_vas.weights import pickled_arrays
 
@@ -74,10 +74,10 @@ def read(source):
     if path.is_dir() and (path / "saved_model.pb").is_file():
         parts = sorted((path / "variables").glob("*"))
         for part in (path / "saved_model.pb", *parts):
-            archives.check_regular(part)
+            packed_files.check_regular(part)
         return Container(text, "hub", _hub(text), sha256(*parts))
     form, read_file = _reader(path)
-    with archives.reading(path, "file of weights", "get it again"):
+    with packed_files.reading(path, "file of weights", "get it again"):
         return Container(text, form, read_file(path), sha256(path))
 
 
@@ -94,7 +94,7 @@ def sha256(*paths):
 def _reader(path):
     """The form of a file, and the function that reads it."""
     for endings, form, read_file in (
-        ((".npz",), "npz", archives.read_npz),
+        ((".npz",), "npz", packed_files.read_npz),
         ((".tar.gz", ".tgz"), "package", _package),
         ((".h5", ".hdf5"), "h5", _h5),
         (_PICKLES, "pickle", _pickle),
@@ -105,7 +105,7 @@ def _reader(path):
 
 
 def _package(path):
-    with archives.open_tar(path) as (archive, members):
+    with packed_files.open_tar(path) as (archive, members):
         found = [
             member.name
             for member in members
@@ -161,7 +161,7 @@ def _pickle(path):
 
 def _h5(path):
     arrays = {}
-    for name, array in archives.read_hdf5(path, path)[0].items():
+    for name, array in packed_files.read_hdf5(path, path)[0].items():
         *groups, variable = name.removesuffix(":0").split("/")
         groups = groups[groups[:1] == ["model_weights"] :]
         if groups[:1] == ["layers"]:  # of Keras 3
@@ -192,7 +192,7 @@ def _hub(handle):
     except Exception as error:
         raise UserError(
             f"TensorFlow Hub cannot load {handle} "
-            f"({archives.one_line(error)}). Download and unpack the module "
+            f"({packed_files.one_line(error)}). Download and unpack the module "
             "elsewhere and give its folder"
         ) from error
     if not hasattr(module, "variables"):

@@ -11,7 +11,7 @@ import pathlib
 
 import numpy as np
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.errors import UserError
 from keras_vas.weights import containers, names, networks, stock_networks
 
@@ -89,7 +89,7 @@ def read(source, architecture):
 
 def _origin(text, source):
     """What the metadata of a ported file says of it."""
-    with archives.reading(source, "ported file", "port it again"):
+    with packed_files.reading(source, "ported file", "port it again"):
         told = json.loads(str(text))
         fields = {field.name for field in dataclasses.fields(Weights)}
         if told.keys() != fields - {"arrays"}:
@@ -119,11 +119,12 @@ def assign(model, prefix, weights):
 
     Raises:
         UserError: the backbone has other variables or shapes, as one of
-            another width has. Nothing has changed then.
+            another width has. Nothing has changed then. One with fewer
+            stages takes what it has.
     """
     variables = networks.variables(model, prefix)
     trunk = weights.trunk
-    if variables.keys() != trunk.keys():
+    if not variables or not variables.keys() <= trunk.keys():
         raise UserError(
             f"{prefix} is no {weights.architecture}, of which "
             f"{weights.source} holds the weights"

@@ -4,7 +4,7 @@ import h5py
 import keras
 import numpy as np
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.errors import UserError
 
 _NETWORKS = {
@@ -77,7 +77,7 @@ def load(architecture, path):
     except Exception as error:
         raise UserError(
             f"keras.applications cannot load {path} "
-            f"({archives.one_line(error)}); give its own file"
+            f"({packed_files.one_line(error)}); give its own file"
         ) from error
 
 

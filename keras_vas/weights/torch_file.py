@@ -15,7 +15,7 @@ import zipfile
 
 import numpy as np
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.data import pickles
 
 _STEPS = 1_000_000
@@ -99,7 +99,7 @@ def read(path):
         UserError: there is no such file, it is damaged, older than PyTorch
             1.6, or holds something else.
     """
-    with archives.reading(
+    with packed_files.reading(
         path,
         "checkpoint of PyTorch",
         "get it again, or save it with PyTorch "
@@ -108,7 +108,7 @@ def read(path):
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
         (pickled,) = (x for x in names if x.endswith("/data.pkl"))
-        (data,) = archives.read_zip(path, [pickled]).values()
+        (data,) = packed_files.read_zip(path, [pickled]).values()
         found = pickles.follow(
             data,
             steps=_STEPS,
@@ -125,7 +125,7 @@ def read(path):
             x.storage.key: f"{folder}/data/{x.storage.key}"
             for x in state.values()
         }
-        contents = archives.read_zip(path, members.values())
+        contents = packed_files.read_zip(path, members.values())
         parallel = all(name.startswith(_PARALLEL) for name in state)
         return {
             name.removeprefix(_PARALLEL if parallel else ""): tensor.array(

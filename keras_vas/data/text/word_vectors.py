@@ -15,7 +15,7 @@ import pathlib
 
 import numpy as np
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 from keras_vas.data.text.vocabulary import FIRST_WORD_ID, tokenize
 from keras_vas.errors import UserError
 
@@ -75,7 +75,7 @@ def cut(path, words, top=0, dimension=None):
     wanted = set(words)
     found, frequent = {}, []
     with (
-        archives.reading(path, "file of word vectors", _ADVICE),
+        packed_files.reading(path, "file of word vectors", _ADVICE),
         contextlib.closing(_rows(pathlib.Path(path))) as rows,
     ):
         while chunk := list(itertools.islice(rows, _CHUNK)):
@@ -114,7 +114,7 @@ def _rows(path):
 
 
 def _npz_rows(path):
-    words, vectors = archives.read_npz(path, ["words", "vectors"]).values()
+    words, vectors = packed_files.read_npz(path, ["words", "vectors"]).values()
     if vectors.ndim != 2:
         raise ValueError(f"its vectors have the shape {vectors.shape}")
     yield from zip(map(str, words), vectors, strict=True)

@@ -16,7 +16,7 @@ import json
 
 import numpy as np
 
-from keras_vas import archives, files
+from keras_vas import files, packed_files
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -87,8 +87,8 @@ class ClipPack:
             UserError: there is no such file, or it is something else.
         """
         advice = "write it again with benchmarks/pack_clips.py"
-        with archives.reading(path, "file of packed clips", advice):
-            arrays = archives.read_npz(
+        with packed_files.reading(path, "file of packed clips", advice):
+            arrays = packed_files.read_npz(
                 path, [field.name for field in dataclasses.fields(cls)]
             )
             arrays["manifest"] = json.loads(str(arrays["manifest"]))

@@ -11,14 +11,14 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_vas import archives
+from keras_vas import packed_files
 from keras_vas.errors import UserError
 
 LARGE = 1 << 26
 
 
 def read(reader, path):
-    with archives.reading(path, "file", "get it again"):
+    with packed_files.reading(path, "file", "get it again"):
         return reader(path)
 
 
@@ -32,7 +32,7 @@ def assert_refused_in_little_memory(reader, path, message):
         tracemalloc.stop()
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert peak < archives.SLACK + 10 * path.stat().st_size
+    assert peak < packed_files.SLACK + 10 * path.stat().st_size
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
@@ -49,13 +49,13 @@ def test_arrays_of_an_npz_are_those_of_numpy(save, tmp_path):
         "bits": np.array([True, False]),
     }
     save(tmp_path / "x.npz", **arrays)
-    found = archives.read_npz(tmp_path / "x.npz")
+    found = packed_files.read_npz(tmp_path / "x.npz")
     assert found.keys() == arrays.keys()
     for name, array in arrays.items():
         np.testing.assert_array_equal(found[name], array)
         assert found[name].dtype == array.dtype
         assert found[name].flags.writeable
-    some = archives.read_npz(tmp_path / "x.npz", ["one", "words"])
+    some = packed_files.read_npz(tmp_path / "x.npz", ["one", "words"])
     assert list(some) == ["one", "words"]
 
 
@@ -78,7 +78,7 @@ def test_packed_zeros_are_not_unpacked(tmp_path):
     np.savez_compressed(path, a=np.zeros(LARGE, np.uint8))
     assert path.stat().st_size < LARGE / 100
     assert_refused_in_little_memory(
-        archives.read_npz, path, "content of 67,108,992 bytes is more than"
+        packed_files.read_npz, path, "content of 67,108,992 bytes is more than"
     )
 
 
@@ -95,15 +95,17 @@ def test_packed_zeros_are_not_unpacked(tmp_path):
 def test_arrays_that_are_not_their_header(content, message, tmp_path):
     path = tmp_path / "x.npz"
     write_zip(path, content)
-    assert_refused_in_little_memory(archives.read_npz, path, message)
+    assert_refused_in_little_memory(packed_files.read_npz, path, message)
 
 
 def test_objects_and_other_packings_are_refused(tmp_path):
     path = tmp_path / "x.npz"
     np.savez(path, a=np.array([{}], dtype=object))
-    assert_refused_in_little_memory(archives.read_npz, path, "array of object")
+    assert_refused_in_little_memory(
+        packed_files.read_npz, path, "array of object"
+    )
     write_zip(path, npy((1,), b"1234"), zipfile.ZIP_BZIP2)
-    assert_refused_in_little_memory(archives.read_npz, path, "unknown way")
+    assert_refused_in_little_memory(packed_files.read_npz, path, "unknown way")
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path):
@@ -115,11 +117,11 @@ def test_what_is_no_regular_file_is_not_opened(tmp_path):
         ("none/x", "there is no file"),
     ):
         with pytest.raises(UserError, match=message):
-            read(archives.read_npz, tmp_path / name)
+            read(packed_files.read_npz, tmp_path / name)
 
 
 def numbers(path):
-    return archives.read_hdf5(path, path)
+    return packed_files.read_hdf5(path, path)
 
 
 def test_arrays_of_an_hdf5_file(tmp_path):
@@ -134,7 +136,9 @@ def test_arrays_of_an_hdf5_file(tmp_path):
     np.testing.assert_array_equal(arrays["a/kernel"], kernel)
     np.testing.assert_array_equal(arrays["b"], np.arange(100))
     assert count == 12 + 100 + 2
-    arrays, count = archives.read_hdf5(io.BytesIO(path.read_bytes()), path, [])
+    arrays, count = packed_files.read_hdf5(
+        io.BytesIO(path.read_bytes()), path, []
+    )
     assert (arrays, count) == ({}, 114)
 
 
@@ -194,7 +198,7 @@ def test_hdf5_files_that_would_take_memory_or_other_files(
 
 
 def members(path):
-    with archives.open_tar(path) as (archive, found):
+    with packed_files.open_tar(path) as (archive, found):
         return {x.name: archive.extractfile(x).read() for x in found}
 
 
@@ -240,7 +244,7 @@ def declared_member():
 
 
 def many_members():
-    return tarfile.TarInfo("x").tobuf() * (archives._MEMBERS + 1)
+    return tarfile.TarInfo("x").tobuf() * (packed_files._MEMBERS + 1)
 
 
 @pytest.mark.parametrize(
@@ -272,7 +276,7 @@ def write_npz(path):
 @pytest.mark.parametrize(
     ("write", "reader"),
     [
-        (write_npz, archives.read_npz),
+        (write_npz, packed_files.read_npz),
         (write_h5, numbers),
         (
             lambda path: write_tar(path, [(tarfile.TarInfo("a"), b"1234")]),
