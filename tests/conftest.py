@@ -26,7 +26,7 @@ SLOW = frozenset(
         "test_export", "test_help",
         "test_models",
         "test_name_lesson", "test_names_weight", "test_notebook",
-        "test_openvino", "test_quantization",
+        "test_one_graph", "test_openvino", "test_quantization",
         "test_optimization", "test_page",
         "test_prediction", "test_presets", "test_pretrain_backbone",
         "test_readers", "test_registry",
@@ -42,7 +42,7 @@ TOGETHER = frozenset(
     {
         "test_archive_cluster", "test_archive_program",
         "test_browser", "test_server", "test_export", "test_notebook",
-        "test_openvino", "test_quantization",
+        "test_one_graph", "test_openvino", "test_quantization",
         "test_train_jax", "test_evaluation", "test_evaluate",
         "test_evaluate_benchmark",
         "test_prediction", "test_segment", "test_serving_contract",

@@ -22,9 +22,7 @@ from keras_vas.export import fixed_folder, saved_model
 FILES = {"onnx": "model.onnx", "litert": "model.tflite"}
 RUNTIMES = {"onnx": "ONNX Runtime", "litert": "LiteRT"}
 OPSET = 18  # of ONNX
-_OPERATION = re.compile(
-    r"(?:Unsupported ops: Counter\(\{'|error: '?tf\.|Tensorflow op \[\S+: )(\w+)"
-)
+_OPERATION = re.compile(r"(?:No Op registered for |error: 'tf\.)(\w+)")
 
 
 def export(run, output, variant, kind, *, which="best", **about):
@@ -52,7 +50,6 @@ def export(run, output, variant, kind, *, which="best", **about):
             f"--format={kind} is in float32; leave out "
             f"--precision={variant.precision}"
         )
-    convert = {"onnx": _onnx, "litert": _litert}[kind]
     if kind == "onnx" and importlib.util.find_spec("tf2onnx") is None:
         raise UserError(
             "tf2onnx is not installed, which --format=onnx needs; install it "
@@ -61,14 +58,7 @@ def export(run, output, variant, kind, *, which="best", **about):
     saved_model.check_folder(output)
     model, vocabulary, config = saved_model.load(run, which)
     size = fixed_folder.network_size(variant, config)
-    try:
-        content = convert(model, traced(model, *size))
-    except Exception as error:
-        # The converters raise what they like, tf2onnx bare exceptions.
-        raise UserError(
-            f"this model cannot be converted for {RUNTIMES[kind]}: "
-            f"{refused(error)}; take --format=savedmodel or openvino"
-        ) from error
+    content = convert(kind, traced(model, *size))
     return fixed_folder.write(
         run,
         output,
@@ -98,27 +88,48 @@ def traced(model, height, width):
     )
 
 
-def refused(error):
-    """The operation that a converter's error is about, or its last line."""
-    found = _OPERATION.search(str(error))
-    if found:
-        return f"it does not know the operation {found[1]}"
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[-1][:200]
+def convert(kind, function):
+    """Converts a graph.
+
+    Args:
+        kind: key of `FILES`.
+        function: `tf.function` with an input signature.
+
+    Returns:
+        bytes of the file.
+
+    Raises:
+        UserError: the format has no such operation.
+    """
+    try:
+        return {"onnx": _onnx, "litert": _litert}[kind](function)
+    except Exception as error:  # both converters raise bare exceptions
+        found = _OPERATION.search(str(error))
+        reason = (str(error).strip().splitlines() or [repr(error)])[-1][:200]
+        if found:
+            reason = f"it has no operation {found[1]}"
+        raise UserError(
+            f"this model cannot be converted for {RUNTIMES[kind]}: {reason}; "
+            "take --format=savedmodel or openvino"
+        ) from error
 
 
-def _onnx(model, function):
+def _onnx(function):
+    import onnx
     import tf2onnx
 
-    del model
     converted, _ = tf2onnx.convert.from_function(
         function, input_signature=function.input_signature, opset=OPSET
     )
+    # tf2onnx leaves operations as they are that it does not know.
+    onnx.checker.check_model(converted)
     return converted.SerializeToString()
 
 
-def _litert(model, function):
+def _litert(function):
+    # Without the model beside it, the graph keeps no variables, which
+    # LiteRT cannot read within the loop of a text encoder.
     converter = tf.lite.TFLiteConverter.from_concrete_functions(
-        [function.get_concrete_function()], model
+        [function.get_concrete_function()]
     )
     return converter.convert()
