@@ -3,8 +3,8 @@ VENV ?= .venv
 RUN = $(VENV)/bin/python
 DEMO = runs/demo
 
-.PHONY: install real pictures demo ablations benchmarks test test-fast fuzz \
-	lint format docs dist lock clean
+.PHONY: install real pictures demo ablations compare benchmarks test test-fast \
+	fuzz lint format docs dist lock clean
 
 # Everything is installed at the versions of requirements.lock, each file
 # checked by its hash. EXTRAS=gpu brings TensorFlow with CUDA; app, serving,
@@ -88,6 +88,11 @@ demo: install
 # Two hours on 2 processors; QUICK=1 takes ten minutes.
 ablations: install
 	$(RUN) benchmarks/ablations.py --output=runs/ablations$(if $(QUICK),-quick --quick)
+
+# The systems that the paper compares with, likewise; not timed yet.
+compare: install
+	$(RUN) benchmarks/ablations.py --study=compared \
+		--output=runs/compared$(if $(QUICK),-quick --quick)
 
 # Writes docs/performance.md: give it a quiet machine.
 benchmarks: install

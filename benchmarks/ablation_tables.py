@@ -117,43 +117,70 @@ TABLES = (
     ),
 )
 
+# The numbers are those of A2D Sentences, of each system's own paper or, for
+# the first two, of Gavrilyuk et al.'s.
+COMPARED = Table(
+    "1",
+    "The systems of tables 1 and 2",
+    (
+        Row("hu", "Hu et al.", (13.2, 47.4, 35.0)),
+        Row("li", "Li et al.", (16.3, 51.5, 35.4)),
+        Row("gavrilyuk", "Gavrilyuk et al., RGB", (19.8, 53.6, 42.1)),
+        Row("gavrilyuk_flow", "Gavrilyuk et al., flow", (21.5, 55.1, 42.6)),
+        Row("acga", "ACGA", (27.4, 60.1, 49.0)),
+        Row("vt_capsule", "VT-Capsule, a variant", (30.3, 56.8, 46.0)),
+        Row("cmdy", "CMDy", (33.3, 62.3, 53.1)),
+        Row("cstm", "CSTM", _WHOLE),
+    ),
+)
+STUDIES = {"ablations": TABLES, "compared": (COMPARED,)}
+
 # Heading, and where the number is in metrics.json.
 COLUMNS = {
     "look-alike": lambda m: m["lookalike_choice_accuracy"],
     "any actor": lambda m: m["choice_accuracy"],
     "IoU if right": lambda m: m["mean_iou_chosen"],
     "P@0.5": lambda m: m["precision_at"]["0.5"],
+    "P@0.7": lambda m: m["precision_at"]["0.7"],
     "P@0.9": lambda m: m["precision_at"]["0.9"],
     "AP": lambda m: m["ap"],
     "overall": lambda m: m["overall_iou"],
     "mean": lambda m: m["mean_iou"],
 }
+# Heading, how it is written, and the number.
+COSTS = {
+    "G": ("{:.2f}", lambda m: m["multiply_adds"] / 1e9),
+    "s a mask": ("{:.3f}", lambda m: 1 / m["samples_per_second"]),
+}
 PAPER_COLUMNS = ("AP", "overall", "mean")
 
 
-def write(output, results):
-    """Writes `ablations.md` and `ablations.png`.
+def write(output, results, study="ablations"):
+    """Writes `STUDY.md` and `STUDY.png`.
 
     Args:
         output: `pathlib.Path` of the folder.
-        results: dict of row name to the `metrics.json` of its seeds.
+        results: dict of row name to the `metrics.json` of its seeds, each
+            with `multiply_adds`.
+        study: one of `STUDIES`.
 
     Returns:
-        The text of `ablations.md`.
+        The text of `STUDY.md`.
     """
-    text = markdown(results)
-    with atomic_path(output / "ablations.md") as temporary:
+    text = markdown(results, STUDIES[study])
+    with atomic_path(output / f"{study}.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
-    with atomic_path(output / "ablations.png") as temporary:
-        plot(results).savefig(temporary, format="png", dpi=120)
+    with atomic_path(output / f"{study}.png") as temporary:
+        plot(results, STUDIES[study]).savefig(temporary, format="png", dpi=120)
     return text
 
 
-def markdown(results):
+def markdown(results, tables):
     """The tables as Markdown.
 
     Args:
         results: as of `write`.
+        tables: tuple of `Table`.
 
     Returns:
         Text; percent, mean over seeds, with their range in parentheses.
@@ -163,21 +190,25 @@ def markdown(results):
         "in parentheses the distance from the lowest to the highest. "
         "*look-alike*: how often the IoU with the target is above that with "
         "its twin; *any actor*: above that with any other; *IoU if right*: "
-        "mean IoU of these. The paper's numbers are of A2D Sentences.\n"
+        "mean IoU of these. *G*: multiply-adds of a mask in 10^9; *s a mask*: "
+        "seconds for a mask in the test. The paper's numbers are of A2D "
+        "Sentences.\n"
     ]
-    for table in TABLES:
+    for table in tables:
         rows = [row for row in table.rows if row.name in results]
         if len(rows) < 2:
             continue
         paper = [f"paper: {name}" for name in PAPER_COLUMNS]
         has_paper = any(row.paper for row in rows)
-        heads = ["", *COLUMNS, *(paper if has_paper else []), "seeds"]
+        heads = ["", *COLUMNS, *COSTS, *(paper if has_paper else []), "seeds"]
         parts.append(f"### {table.key}: {table.title}\n")
         parts.append("| " + " | ".join(heads) + " |")
         parts.append("|---|" + "---:|" * (len(heads) - 1))
         for row in rows:
             metrics = results[row.name]
             cells = [_cell(metrics, read) for read in COLUMNS.values()]
+            for form, read in COSTS.values():
+                cells.append(form.format(statistics.mean(map(read, metrics))))
             if has_paper:
                 cells += [f"{value:.1f}" for value in row.paper]
             parts.append(
@@ -187,18 +218,19 @@ def markdown(results):
     return "\n".join(parts)
 
 
-def plot(results):
+def plot(results, tables):
     """One panel for each table, a point for each seed.
 
     Args:
         results: as of `write`.
+        tables: tuple of `Table`.
 
     Returns:
         `matplotlib.figure.Figure`.
     """
     tables = [
         table
-        for table in TABLES
+        for table in tables
         if sum(row.name in results for row in table.rows) > 1
     ]
     figure = Figure(

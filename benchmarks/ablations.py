@@ -1,16 +1,17 @@
 """Every row of the paper's table 3, and the choices that it leaves open.
 
-    python benchmarks/ablations.py --output=DIR [--quick]
+    python benchmarks/ablations.py --output=DIR [--quick] [--study=compared]
 
 Each row is a flagfile of `configs/ablations/`, trained on drawn moving actors
-and tested on sentences never seen in training. What is done already is kept:
-the same command goes on after an interruption, row by row.
+and tested on sentences never seen in training; with `--study=compared`, one
+of `configs/compared/`, the systems of the paper's table 1. What is done already
+is kept: the same command goes on after an interruption, row by row.
 
     DIR/records              the clips
     DIR/backbones/NAME-SEED  pretrained without sentences
     DIR/runs/ROW-SEED        a run of train.py, with metrics.json
-    DIR/ablations.md         a table for each part, beside the paper's
-    DIR/ablations.png        the same as a plot
+    DIR/STUDY.md             a table for each part, beside the paper's
+    DIR/STUDY.png            the same as a plot
 
 `--jobs` rows are trained at once, each on its share of the processors.
 """
@@ -27,6 +28,8 @@ import tqdm
 from absl import flags
 
 from keras_vas import command_line, errors
+from keras_vas.models import registry, summary
+from keras_vas.runs import run as run_directory
 
 FLAGS = flags.FLAGS
 
@@ -35,6 +38,12 @@ flags.DEFINE_string(
     None,
     "Folder for records, runs and tables, which is made.",
     required=True,
+)
+flags.DEFINE_enum(
+    "study",
+    "ablations",
+    ["ablations", "compared"],
+    "What is trained: the ablations, or the systems that are compared.",
 )
 flags.DEFINE_boolean(
     "quick", False, "One seed, less training: a look, not a measurement."
@@ -48,7 +57,6 @@ flags.DEFINE_integer(
 )
 
 _ROOT = pathlib.Path(__file__).resolve().parents[1]
-_CONFIGS = _ROOT / "configs" / "ablations"
 # Clips of a split, epochs of a row, steps of a backbone. A backbone has 16
 # clips a step, a row 8 with 4 sentences of each.
 _FULL = {
@@ -57,7 +65,10 @@ _FULL = {
 _QUICK = {
     "train": 1800, "test": 100, "epochs": 1, "spatial": 1000, "temporal": 400
 }  # fmt: skip
-_QUICK_ROWS = ("spatial", "temporal", "add", "lgfs", "full")
+_QUICK_ROWS = {
+    "ablations": ("spatial", "temporal", "add", "lgfs", "full"),
+    "compared": ("hu", "gavrilyuk", "acga", "cmdy", "cstm"),
+}
 
 
 def main(_):
@@ -66,11 +77,14 @@ def main(_):
     _check_output(output)
     scale = _QUICK if FLAGS.quick else _FULL
     seeds = range(1 if FLAGS.quick else FLAGS.seeds)
-    rows = FLAGS.rows or (_QUICK_ROWS if FLAGS.quick else all_rows())
+    rows = FLAGS.rows or (
+        _QUICK_ROWS[FLAGS.study] if FLAGS.quick else all_rows(FLAGS.study)
+    )
     for row in rows:
-        if not (_CONFIGS / f"{row}.flags").is_file():
+        if row not in all_rows(FLAGS.study):
             raise errors.UserError(
-                f"--rows: there is no {row}; there are {', '.join(all_rows())}"
+                f"--rows: there is no {row}; there are "
+                + ", ".join(all_rows(FLAGS.study))
             )
     records = output / "records"
     _run(
@@ -97,16 +111,13 @@ def main(_):
         ],
     )
     results = read_results(output)
-    print(ablation_tables.write(output, results))
+    print(ablation_tables.write(output, results, FLAGS.study))
 
 
-def all_rows():
-    """Names of all flagfiles, in the order of the tables."""
-    return list(
-        dict.fromkeys(
-            row.name for table in ablation_tables.TABLES for row in table.rows
-        )
-    )
+def all_rows(study):
+    """Names of all flagfiles of a study, in the order of the tables."""
+    tables = ablation_tables.STUDIES[study]
+    return list(dict.fromkeys(row.name for t in tables for row in t.rows))
 
 
 def read_results(output):
@@ -116,19 +127,34 @@ def read_results(output):
         output: `pathlib.Path`.
 
     Returns:
-        Dict of row name to the list of its seeds' `metrics.json`.
+        Dict of row name to the list of its seeds' `metrics.json`, each with
+        the multiply-adds of a mask.
     """
     results = {}
     for path in sorted((output / "runs").glob("*/metrics.json")):
         row, _, _ = path.parent.name.rpartition("-")
-        results.setdefault(row, []).append(json.loads(path.read_text()))
+        results.setdefault(row, []).append(
+            {**json.loads(path.read_text()), **_cost(path.parent)}
+        )
     return results
+
+
+def _cost(run):
+    """Dict of the multiply-adds of a run's model, counted once."""
+    path = run / "cost.json"
+    if not path.is_file():
+        config = run_directory.read_config(run)
+        size = [config["flags"][f"frame_{x}"] for x in ("height", "width")]
+        model = registry.from_config(config)
+        counted = summary.multiply_adds(summary.count(model, *size))
+        path.write_text(json.dumps({"multiply_adds": counted}))
+    return json.loads(path.read_text())
 
 
 def _check_output(output):
     """One folder holds trainings of one length only."""
     mark = output / "ablations.json"
-    wanted = {"quick": FLAGS.quick}
+    wanted = {"quick": FLAGS.quick, "study": FLAGS.study}
     if not mark.exists():
         if output.exists() and any(output.iterdir()):
             raise errors.UserError(
@@ -136,21 +162,23 @@ def _check_output(output):
             )
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.write_text(json.dumps(wanted) + "\n")
-    if json.loads(mark.read_text()) != wanted:
+    made = {"study": "ablations", **json.loads(mark.read_text())}
+    if made != wanted:
         raise errors.UserError(
-            f"{output} was made {'without' if FLAGS.quick else 'with'} --quick;"
-            " name a new folder"
+            f"{output} was made with --study={made['study']} and "
+            f"--quick={made['quick']}; name a new folder"
         )
 
 
 def _backbones(row):
     """The backbones that a row needs, by its flagfile."""
     chosen = {
+        "model": "cstm",
         "encoders": "both",
         "spatial_backbone": "inception_v3",
         "temporal_backbone": "i3d",
     }
-    for line in (_CONFIGS / f"{row}.flags").read_text().splitlines():
+    for line in (_ROOT / _flagfile(row)).read_text().splitlines():
         name, _, value = line.removeprefix("--").partition("=")
         if name in chosen:
             chosen[name] = value
@@ -158,7 +186,12 @@ def _backbones(row):
         chosen[f"{encoder}_backbone"]
         for encoder in ("spatial", "temporal")
         if chosen["encoders"] in (encoder, "both")
+        and encoder in registry.model_class(chosen["model"]).parts
     ]
+
+
+def _flagfile(row):
+    return f"configs/{FLAGS.study}/{row}.flags"
 
 
 def _pretrain(output, name, seed, steps):
@@ -191,7 +224,7 @@ def _row(output, row, seed, epochs):
         for name in _backbones(row)
     ]
     _run(
-        ["train.py", f"--flagfile=configs/ablations/{row}.flags", data,
+        ["train.py", f"--flagfile={_flagfile(row)}", data,
          f"--workdir={run}", f"--seed={seed}", f"--epochs={epochs}",
          *backbones],
         log,

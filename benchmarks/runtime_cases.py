@@ -94,7 +94,8 @@ def segmenters(model, vocabulary, height, width):
     if openvino_parts.has_bfloat16():
         precisions.append("bfloat16")
     with tempfile.TemporaryDirectory() as folder:
-        openvino_parts.write(pathlib.Path(folder), model, height, width)
+        parts = openvino_parts.convert(model, height, width)
+        openvino_parts.save(pathlib.Path(folder), parts, height, width)
         for precision in precisions:
             found["openvino", precision] = OpenVINOSegmenter(
                 folder, vocabulary, calibration, precision

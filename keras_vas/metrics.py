@@ -1,4 +1,5 @@
-"""What is measured: IoU, precision, the paper's AP, COCO mAP, actor choice.
+"""What is measured: IoU, precision, the paper's AP, COCO mAP, actor choice;
+J and F of whole videos.
 
 The evaluation protocol in NumPy. The functions take per-sample areas, so they
 hold for any mix of video sizes and know nothing of batches.
@@ -8,12 +9,17 @@ asked for and nothing was claimed. COCO counts it as a miss, and `coco_map`
 follows COCO.
 """
 
+import functools
+import math
+
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
 THRESHOLD = 0.5  # of the probability of a pixel that belongs to a mask
 PRECISION_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
 AP_THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+BOUNDARY_TOLERANCE = 0.008  # of a frame's diagonal
 
 
 def iou(intersection: ArrayLike, union: ArrayLike) -> np.ndarray:
@@ -164,3 +170,79 @@ def protocol(
         "lookalike_choice_samples": lookalikes,
         "mean_iou_chosen": mean_iou_chosen(ious, other_iou),
     }
+
+
+def region_similarity(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """J of one frame: the IoU of two masks, 1 where both are empty.
+
+    Args:
+        prediction: bool array `(height, width)`.
+        truth: likewise.
+
+    Returns:
+        float in [0, 1].
+
+    Raises:
+        ValueError: the arrays are not bool `(height, width)` of one size.
+
+    Reference: Perazzi et al., CVPR 2016, as DAVIS 2017's evaluation has it.
+    """
+    _check_masks(prediction, truth)
+    return float(iou(np.sum(prediction & truth), np.sum(prediction | truth)))
+
+
+def contour_accuracy(prediction: np.ndarray, truth: np.ndarray) -> float:
+    """F of one frame: the F-measure of the boundaries of two masks.
+
+    A boundary's pixel is right if one of the other boundary lies within a
+    disk of radius ceil(0.008 x diagonal) pixels. F is 1 where neither mask
+    has a boundary, and 0 where one alone has; the last row and column of a
+    frame are no boundary, so that a mask of the whole frame has none.
+
+    Args: as for `region_similarity`.
+
+    Returns:
+        float in [0, 1].
+
+    Raises:
+        ValueError: as of `region_similarity`.
+
+    Reference: as of `region_similarity`.
+    """
+    _check_masks(prediction, truth)
+    found, true = _boundary(prediction), _boundary(truth)
+    counts = np.sum(found), np.sum(true)
+    if not all(counts):
+        return 0.0 if any(counts) else 1.0
+    disk = _disk(math.ceil(BOUNDARY_TOLERANCE * math.hypot(*truth.shape)))
+    precision = np.sum(found & cv2.dilate(true, disk)) / counts[0]
+    recall = np.sum(true & cv2.dilate(found, disk)) / counts[1]
+    both = precision + recall
+    return float(2 * precision * recall / both) if both else 0.0
+
+
+def _check_masks(prediction, truth):
+    if not (
+        prediction.dtype == truth.dtype == bool
+        and prediction.ndim == truth.ndim == 2
+        and prediction.shape == truth.shape
+    ):
+        raise ValueError(
+            "Masks must be bool of one shape (height, width). Received: "
+            f"prediction={prediction.dtype} {prediction.shape}, "
+            f"truth={truth.dtype} {truth.shape}"
+        )
+
+
+def _boundary(mask):
+    """uint8, 1 where the pixel to the right, below or diagonal differs."""
+    padded = np.pad(mask, ((0, 1), (0, 1)), mode="edge")
+    right, below = padded[:-1, 1:], padded[1:, :-1]
+    differs = (mask ^ right) | (mask ^ below) | (mask ^ padded[1:, 1:])
+    return differs.astype(np.uint8)
+
+
+@functools.cache
+def _disk(radius):
+    y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
+    return (x * x + y * y <= radius * radius).astype(np.uint8)

@@ -217,3 +217,92 @@ def test_protocol_equals_the_definitions_by_hand(batch):
 def test_protocol_refuses_no_samples():
     with pytest.raises(ValueError, match="0 samples"):
         metrics.protocol([], [], [], [], [])
+
+
+def boundary_by_hand(mask):
+    """Pixels whose right, lower or diagonal neighbour differs, as a set."""
+    height, width = mask.shape
+    return {
+        (y, x)
+        for y in range(height)
+        for x in range(width)
+        if any(
+            mask[y, x] != mask[min(y + dy, height - 1), min(x + dx, width - 1)]
+            for dy, dx in ((0, 1), (1, 0), (1, 1))
+        )
+    }
+
+
+def contour_by_hand(prediction, truth, radius):
+    found, true = boundary_by_hand(prediction), boundary_by_hand(truth)
+    if not found or not true:
+        return float(not found and not true)
+    near = [
+        sum(
+            any((y - v) ** 2 + (x - u) ** 2 <= radius**2 for v, u in others)
+            for y, x in pixels
+        )
+        / len(pixels)
+        for pixels, others in ((found, true), (true, found))
+    ]
+    return 2 * near[0] * near[1] / sum(near) if sum(near) else 0.0
+
+
+def test_region_and_contour_equal_the_definitions():
+    rng = np.random.default_rng(3)
+    truths, predictions = blobs(6, 40, rng)
+    # A diagonal of 170 pixels: the tolerance is ceil(1.36) = 2.
+    wide = [(0, 60), (0, 120)]
+    seen = set()
+    for truth, prediction in zip(truths, predictions, strict=True):
+        truth, prediction = np.pad(truth, wide), np.pad(prediction, wide)
+        f = metrics.contour_accuracy(prediction, truth)
+        assert f == pytest.approx(contour_by_hand(prediction, truth, 2))
+        seen.add(round(f, 3))
+        j = metrics.region_similarity(prediction, truth)
+        a, b = set(np.flatnonzero(truth)), set(np.flatnonzero(prediction))
+        assert j == pytest.approx(len(a & b) / len(a | b))
+    assert len(seen) > 3
+
+
+def test_edges_of_region_and_contour():
+    none, whole = np.zeros((40, 60), bool), np.ones((40, 60), bool)
+    square = none.copy()
+    square[10:20, 10:20] = True
+    measured = {
+        name: (metrics.region_similarity(*x), metrics.contour_accuracy(*x))
+        for name, x in {
+            "both empty": (none, none),
+            "nothing found": (none, square),
+            "nothing there": (square, none),
+            "equal": (square, square),
+            # A mask of the whole frame has no boundary.
+            "all is nothing": (whole, none),
+            "all for a square": (whole, square),
+        }.items()
+    }
+    assert measured == {
+        "both empty": (1, 1),
+        "nothing found": (0, 0),
+        "nothing there": (0, 0),
+        "equal": (1, 1),
+        "all is nothing": (0, 1),
+        "all for a square": (100 / 2400, 0),
+    }
+
+
+@pytest.mark.parametrize(("shift", "expected"), [(4, 1.0), (5, 0.0)])
+def test_tolerance_is_rounded_up(shift, expected):
+    """A line of a frame of 300 x 400: 0.008 x 500 = 4 pixels exactly."""
+    truth = np.zeros((300, 400), bool)
+    truth[:, :100] = True
+    prediction = np.zeros_like(truth)
+    prediction[:, : 100 + shift] = True
+    assert metrics.contour_accuracy(prediction, truth) == expected
+
+
+def test_masks_of_another_kind_are_refused():
+    mask = np.zeros((3, 4), bool)
+    for other in (mask.astype(int), mask[0], mask.T):
+        with pytest.raises(ValueError, match="bool of one shape"):
+            metrics.contour_accuracy(mask, other)

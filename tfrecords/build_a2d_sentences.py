@@ -19,10 +19,8 @@ item, in excluded.csv. --check compares with the published counts.
 """
 
 import functools
-import os
 
 import converter
-import cv2
 import numpy as np
 from absl import flags
 
@@ -33,9 +31,9 @@ from keras_vas.data.records import (
     mask_files,
     schema,
     source_files,
+    video_frames,
 )
 from keras_vas.data.records.source_files import SourceError
-from keras_vas.video.capture import open_capture
 
 DATASET = "a2d_sentences"
 PUBLISHED = {
@@ -82,10 +80,6 @@ DAMAGE = frozenset(
     }
 )
 
-# FFmpeg would print lines of its own for every damaged video.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
 _MOST_INSTANCES = 2**31
 _CLIP_FOLDERS = ("clips320H", "CLIPS320")
 _SUBSETS = {"0": "train", "1": "test"}
@@ -119,7 +113,7 @@ def convert(video_id, split, *, clips, masks, sentences):
     video = clips / f"{video_id}.mp4"
     if not video.is_file():
         return records.Conversion([], [*excluded, (MISSING_VIDEO, video_id)])
-    images, size, num_frames = decode(video, annotated)
+    images, size, num_frames = video_frames.decode(video, annotated)
     if not num_frames:
         excluded.append((UNDECODABLE_VIDEO, video_id))
         return records.Conversion([], excluded)
@@ -167,46 +161,6 @@ def convert(video_id, split, *, clips, masks, sentences):
             )
         )
     return records.Conversion(frames, excluded)
-
-
-def decode(path, annotated):
-    """Decodes a video once, up to the last frame that a clip needs.
-
-    Args:
-        path: of the mp4 file.
-        annotated: numbers of the annotated frames.
-
-    Returns:
-        (dict from frame number to JPEG `bytes`, (height, width), number of
-        frames). The frames are counted as they are decoded, since a variable
-        frame rate makes every other count wrong; decoding stops behind the
-        last clip. No frames: the video cannot be decoded.
-    """
-    last_needed = max(annotated) + schema.CLIP_OFFSETS[-1]
-    needed = {
-        number
-        for frame in annotated
-        for number in schema.clip_frame_numbers(frame, last_needed)
-    }
-    capture = open_capture(path, threads=1)
-    images, size, number, image = {}, None, 0, None
-    try:
-        while number < last_needed:
-            read, decoded = capture.read()
-            if not read:
-                break
-            image, number = decoded, number + 1
-            size = size or image.shape[:2]
-            if image.shape[:2] != size:
-                return {}, None, 0
-            if number in needed:
-                images[number] = _encode(image)
-    finally:
-        capture.release()
-    if number and number not in images:
-        # Clips that reach behind the end repeat the last frame.
-        images[number] = _encode(image)
-    return images, size, number
 
 
 def read_masks(path, item):
@@ -372,14 +326,10 @@ def build(source, output, *, workers, shards, verify=None):
         workers=workers,
         verify=verify,
         shards={split: shards for split in videos},
-        code=(mask_files,),
+        code=(mask_files, video_frames),
         source_fingerprint=fingerprint.of_files(source, sources),
         excluded=[*excluded, *unused],
     )
-
-
-def _encode(bgr):
-    return schema.encode_jpeg(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
 def main(_):

@@ -34,6 +34,7 @@ from keras_vas.data.records import (
     mat_file,
     schema,
     source_files,
+    video_frames,
 )
 from keras_vas.data.records.source_files import SourceError
 from keras_vas.video.image_file import read_image
@@ -112,7 +113,7 @@ def convert(video_id, split, *, source, actions, sentences, chosen):
             if number <= masks.shape[2] and masks[:, :, number - 1].any()
         ]
         if chosen is None:
-            numbers = evenly_spaced(usable, FRAMES_PER_VIDEO)
+            numbers = video_frames.evenly_spaced(usable, FRAMES_PER_VIDEO)
             missing = FRAMES_PER_VIDEO - len(numbers)
             excluded += [(FEW_FRAMES, video_id)] * missing
         else:
@@ -155,16 +156,6 @@ def convert(video_id, split, *, source, actions, sentences, chosen):
             )
         )
     return records.Conversion(frames, excluded)
-
-
-def evenly_spaced(numbers, count):
-    """The middle items of `count` equal parts of a list, without repeats.
-
-    The first and last frames are left alone: half of a clip around them
-    would be one frame repeated.
-    """
-    places = ((2 * i + 1) * len(numbers) // (2 * count) for i in range(count))
-    return list(dict.fromkeys(numbers[p] for p in places)) if numbers else []
 
 
 def read_masks(path, video_id):
@@ -292,7 +283,7 @@ def build(source, output, *, frames_list, workers, shards, verify=None):
         workers=workers,
         verify=verify,
         shards={"test": shards},
-        code=(mask_files, mat_file),
+        code=(mask_files, mat_file, video_frames),
         source_fingerprint=fingerprint.of_files(source, sources)
         + json.dumps(chosen),
         excluded=excluded,

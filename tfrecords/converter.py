@@ -31,12 +31,13 @@ def define_flags():
     )
 
 
-def define_source_flags(dataset, shards):
+def define_source_flags(dataset, shards, published=True):
     """Defines the flags of every converter that reads a data set.
 
     Args:
         dataset: its name, for the help.
         shards: int, files per split unless told.
+        published: whether there are counts for --check.
     """
     define_flags()
     flags.DEFINE_string(
@@ -45,12 +46,13 @@ def define_source_flags(dataset, shards):
     flags.DEFINE_integer(
         "shards", shards, "Files that a split is divided into.", lower_bound=1
     )
-    flags.DEFINE_bool(
-        "check",
-        False,
-        "Compare the counts with the published ones; exit status 1 if they "
-        "differ.",
-    )
+    if published:
+        flags.DEFINE_bool(
+            "check",
+            False,
+            "Compare the counts with the published ones; exit status 1 if "
+            "they differ.",
+        )
     flags.DEFINE_bool(
         "skip_damaged",
         False,

@@ -20,6 +20,7 @@ SPATIAL_BACKBONES = _found(
     {
         "inception_v3": "inception_v3.InceptionV3",
         "resnet50": "resnet50.ResNet50",
+        "vgg16": "vgg16.VGG16",
     }
 )
 TEMPORAL_BACKBONES = _found(

@@ -13,6 +13,7 @@ from keras_vas.command_line.signature_flags import (
     checked,
     define_flags,
     early_value,
+    refuse_flags,
 )
 
 __all__ = [
@@ -22,5 +23,6 @@ __all__ = [
     "define_flags",
     "early_value",
     "progress",
+    "refuse_flags",
     "run",
 ]

@@ -85,6 +85,25 @@ def early_value(name, default):
     return early[name].value
 
 
+def refuse_flags(owners):
+    """Ends the program if a flag is given that belongs to something else.
+
+    Args:
+        owners: dict of a flag's name to what has it, a list of str; names
+            that are defined by now are no matter.
+    """
+    for word in flags.FLAGS.read_flags_from_files(configs.words()[1:]):
+        name = word.lstrip("-").partition("=")[0]
+        if not word.startswith("-") or name in flags.FLAGS:
+            continue
+        for known in (name, name.removeprefix("no")):
+            if known in owners and known not in flags.FLAGS:
+                lines.fail(
+                    f"--{name} is a flag of {', '.join(owners[known])}; leave "
+                    "it out, or name that model"
+                )
+
+
 def _parameters(target):
     function = target.__init__ if inspect.isclass(target) else target
     parameters = inspect.signature(function).parameters

@@ -25,10 +25,6 @@ from keras_vas.pictures import overlay, panels
 
 MADE_BY = "keras_vas evaluation"
 GROUPS = ("best", "median", "worst")
-PAPER = {
-    "a2d_sentences": (65.4, 58.9, 49.7, 33.3, 9.1, 39.9, 66.2, 56.1),
-    "jhmdb_sentences": (78.3, 63.9, 37.8, 7.6, 0.0, 33.5, 59.8, 60.4),
-}
 _PANEL_SAMPLES = 6
 _VIDEO_SAMPLES = 12
 _VIDEO_FPS = 8
@@ -111,10 +107,11 @@ class MaskFile:
         self._file.close()
 
     def append(self, mask):
-        """Stores a bool array `(height, width)` as the next one."""
+        """Stores a bool array `(height, width)`; returns its number."""
         self._ends.append(
             self._ends[-1] + self._file.write(schema.encode_mask(mask))
         )
+        return len(self._ends) - 2
 
     def __getitem__(self, i):
         """The mask number `i`; none can be appended after that."""
@@ -232,11 +229,12 @@ def write_metrics(output, report):
     return report
 
 
-def table(report):
-    """The numbers in percent, beside those of the paper's tables 1 and 2.
+def table(report, model):
+    """The numbers in percent, beside those published of the model.
 
     Args:
         report: dict of `evaluation.evaluate`.
+        model: `SegmentationModel`, or its class.
 
     Returns:
         Text of several lines.
@@ -252,9 +250,12 @@ def table(report):
     if calibrated:
         label = f"this run > {calibrated['threshold']:.3g}"
         rows.append((label, _percent(calibrated)))
-    if report["split"] == "test" and report["dataset"] in PAPER:
-        paper = [f"{x:.1f}" for x in PAPER[report["dataset"]]]
-        rows.append(("CSTM, the paper", [*paper, "-"]))
+    published = model.results.get(report["dataset"])
+    if report["split"] == "test" and published:
+        paper = [f"{x:.1f}" for x in published]
+        name = model.reference.partition(" (")[0].partition(",")[0]
+        rows.append((f"{name}, the paper", [*paper, "-"]))
+    label_width = max(16, *(len(label) + 1 for label, _ in rows))
     lines = [
         f"{report['dataset']}, {report['split']} split: {report['samples']:,} "
         "samples; percent; overall and mean are IoU"
@@ -265,7 +266,8 @@ def table(report):
             "calibrated threshold"
         )
     for label, cells in rows:
-        lines.append(f"{label:<16}" + "".join(f"{cell:>9}" for cell in cells))
+        numbers = "".join(f"{cell:>9}" for cell in cells)
+        lines.append(f"{label:<{label_width}}{numbers}")
     if report["choice_samples"]:
         line = _choice(report, "", "another actor")
         if calibrated:

@@ -43,7 +43,7 @@ from keras_vas.presets.keras_file import MEMBERS
 from keras_vas.runs import checkpoint
 from keras_vas.runs import run as run_directory
 
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Variant:
             default the run's.
         width: width at which the model sees frames, likewise.
         precision: precision of weights and arithmetic; bfloat16 has half the
-            size.
+            size; int8 is for OpenVINO, and calibrated on the records of
+            --data.
         fixed_shape: HEIGHTxWIDTH of all frames that are sent, where a
             compiler needs to know; by default any.
         batch_size: clips in every request, likewise; by default any number.
@@ -174,6 +175,8 @@ def saved_model(
     """
     output = pathlib.Path(output)
     check_folder(output)
+    if variant.precision == "int8":
+        raise UserError("--precision=int8 needs --format=openvino")
     calibration = calibration or presence_score.Calibration.load(run)
     model, vocabulary, config = load(run, which, variant.precision)
     height, width = variant.network_size(config)

@@ -6,9 +6,17 @@ here; training, evaluation, export and prediction then know it.
 
 import importlib
 
+_COMPARED = "keras_vas.models.compared"
 MODELS = {
     "cstm": "keras_vas.models.cstm.cstm.CSTM",
     "cstm_authors": "keras_vas.models.cstm_authors.cstm_authors.AuthorsCSTM",
+    "acga": f"{_COMPARED}.acga.ACGA",
+    "gavrilyuk": f"{_COMPARED}.gavrilyuk.Gavrilyuk",
+    "gavrilyuk_flow": f"{_COMPARED}.gavrilyuk_flow.GavrilyukFlow",
+    "hu": f"{_COMPARED}.hu.Hu",
+    "li": f"{_COMPARED}.li.Li",
+    "cmdy": f"{_COMPARED}.cmdy.CMDy",
+    "vt_capsule": f"{_COMPARED}.vt_capsule.VTCapsule",
 }
 DEFAULT = "cstm"
 

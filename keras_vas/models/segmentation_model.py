@@ -4,6 +4,8 @@ import inspect
 
 import keras
 
+from keras_vas.errors import UserError
+
 WORD_VECTORS = "word_embedding"
 
 
@@ -34,6 +36,8 @@ class SegmentationModel(keras.Model):
         parts: dict of a part's name to the prefixes of its layers' names:
             what weights can be taken from another run for, and what can be
             frozen. `{encoder}_backbone` takes pretrained weights.
+        results: dict of a data set to its published numbers in percent:
+            P@0.5 to P@0.9, AP, overall and mean IoU.
         published: dict of `arguments` and of `multiply_adds`, from the
             beginning of a row of `costs` to the published number, or `None`.
         costs: dict of the rows of `models.summary` to prefixes of names.
@@ -45,6 +49,7 @@ class SegmentationModel(keras.Model):
     parts = {"none": ()}
     costs = {}
     published = None
+    results = {}
 
     def __init__(self, arguments: dict, inputs: dict, outputs: dict, name: str):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
@@ -78,6 +83,23 @@ class SegmentationModel(keras.Model):
             f"--{encoder}_names out"
         )
 
+    def prefixes_of(self, part: str) -> tuple[str, ...]:
+        """What the names of the layers of a part begin with.
+
+        Raises:
+            UserError: the model has no such part.
+        """
+        if part not in self.parts:
+            raise UserError(
+                f"{self.name} has no part {part}; there are "
+                + ", ".join(name for name in self.parts if name != "none")
+            )
+        return self.parts[part]
+
+    def weights_assigned(self, part: str):
+        """Called when a part has got weights of others."""
+
     def layers_of(self, part: str) -> list[keras.layers.Layer]:
         """The layers of a part, a list of `keras.layers.Layer`."""
-        return [x for x in self.layers if x.name.startswith(self.parts[part])]
+        prefixes = self.prefixes_of(part)
+        return [x for x in self.layers if x.name.startswith(prefixes)]

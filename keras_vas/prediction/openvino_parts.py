@@ -7,8 +7,9 @@
     FOLDER/assets.extra/manifest.json    sizes and SHA-256 of all files
 
 Each part takes one clip and one sentence of fixed sizes, for which OpenVINO
-compiles at once. The weights are float32; a processor that computes in
-bfloat16 rounds them itself.
+compiles at once. What is constant at that size is folded, see
+`openvino_folding`. The weights are float32, of int8 those that 8 bits hold; a
+processor that computes in bfloat16 rounds them itself.
 """
 
 import dataclasses
@@ -18,6 +19,7 @@ import pathlib
 import sys
 import tempfile
 
+import numpy as np
 import tensorflow as tf
 
 from keras_vas import files
@@ -25,11 +27,14 @@ from keras_vas.data import frame_size
 from keras_vas.data.text.vocabulary import MAX_WORDS
 from keras_vas.errors import UserError
 from keras_vas.models.sentence_split import split_in_three
+from keras_vas.models.variables import model_variables
+from keras_vas.prediction import openvino_folding
 from keras_vas.prediction.segmenters import MANIFEST
 
 FILE = "openvino.json"
 PARTS = ("clip", "text", "joint")
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
+# of what is computed in floating point, where the processor has it
+PRECISIONS = {"float32": "f32", "bfloat16": "bf16", "int8": "bf16"}
 VERSION = 1
 _DEVICE = "CPU"
 _LOGITS = "mask_logits"
@@ -42,7 +47,8 @@ class Description:
     Attributes:
         height: of the network's frames in pixels, a multiple of 32.
         width: likewise.
-        precision: of the arithmetic, a key of `PRECISIONS`.
+        precision: of the arithmetic, a key of `PRECISIONS`; with `"int8"`
+            the convolutions of which the parts say so.
         openvino: version that converted the model.
         version: of this layout of files.
     """
@@ -83,16 +89,16 @@ def has_bfloat16():
     return "BF16" in core.get_property(_DEVICE, "OPTIMIZATION_CAPABILITIES")
 
 
-def write(folder, model, height, width, precision="float32"):
+def convert(model, height, width):
     """Converts a model.
 
     Args:
-        folder: `pathlib.Path` of a folder, to which the files are added. The
-            manifest is left to the caller, who may add more.
         model: `SegmentationModel` in float32.
         height: of the network's frames in pixels, a multiple of 32.
         width: likewise.
-        precision: key of `PRECISIONS`, for the description.
+
+    Returns:
+        Dict of the names in `PARTS` to `openvino.Model`.
 
     Raises:
         UserError: OpenVINO is missing, or cannot convert the model.
@@ -105,8 +111,33 @@ def write(folder, model, height, width, precision="float32"):
     shared = {**clip.structured_outputs, **text.structured_outputs}
     functions = clip, text, _traced(joint, shared)
     variables = [variable.value for variable in model.variables]
+    names = {
+        openvino_folding.key(
+            np.moveaxis(variable, (-1, -2), (0, 1))
+        ): path.removesuffix("/kernel")
+        for path, variable in model_variables(model).items()
+        if len(variable.shape) > 3
+    }
+    parts = {}
     for name, function in zip(PARTS, functions, strict=True):
-        part = _converted(name, function, variables)
+        parts[name] = _converted(name, function, variables)
+        openvino_folding.fold(openvino, parts[name], names)
+    return parts
+
+
+def save(folder, parts, height, width, precision="float32"):
+    """Writes the files of a converted model.
+
+    Args:
+        folder: `pathlib.Path` of a folder, to which the files are added. The
+            manifest is left to the caller, who may add more.
+        parts: dict that `convert` returned.
+        height: of the network's frames in pixels.
+        width: likewise.
+        precision: key of `PRECISIONS`, for the description.
+    """
+    openvino = library()
+    for name, part in parts.items():
         openvino.save_model(
             part, folder / f"{name}.xml", compress_to_fp16=False
         )
@@ -122,9 +153,9 @@ def read(folder, precision=None):
         precision: of the arithmetic, instead of the folder's own.
 
     Returns:
-        `(parts, description)`: dict of the names in `PARTS` to a list of
-        `openvino.CompiledModel` that together make its tensors, and the
-        `Description`, whose precision and OpenVINO are those that compute.
+        `(parts, description, runtime)`: dict of the names in `PARTS` to a
+        list of `openvino.CompiledModel` that together make its tensors, the
+        `Description`, and a str that says what computes.
 
     Raises:
         UserError: OpenVINO is missing, or the folder is damaged, of another
@@ -135,8 +166,13 @@ def read(folder, precision=None):
     files.check_manifest(folder, folder / MANIFEST, advice)
     described = _described(files.read_json(folder / FILE, advice), folder)
     precision = precision or described.precision
-    if precision == "bfloat16" and not has_bfloat16():
-        precision = "float32"
+    hint, arithmetic = PRECISIONS[precision], precision
+    if precision == "int8":
+        arithmetic = "int8 and bfloat16"
+    if hint == PRECISIONS["bfloat16"] and not has_bfloat16():
+        hint = PRECISIONS["float32"]
+        arithmetic = arithmetic.replace("bfloat16", "float32")
+        arithmetic += " (this processor has no bfloat16)"
     core, parts = openvino.Core(), {}
     for name in PARTS:
         try:
@@ -157,32 +193,31 @@ def read(folder, precision=None):
                 piece,
                 _DEVICE,
                 {
-                    "INFERENCE_PRECISION_HINT": PRECISIONS[computed],
+                    "INFERENCE_PRECISION_HINT": computed,
                     "PERFORMANCE_HINT": "LATENCY",
                 },
             )
-            for piece, computed in _pieces(name, part, precision)
+            for piece, computed in _pieces(name, part, hint)
         ]
         for name, part in parts.items()
     }
-    return compiled, dataclasses.replace(
-        described, precision=precision, openvino=_version(openvino)
-    )
+    return compiled, described, f"OpenVINO {_version(openvino)}, {arithmetic}"
 
 
-def _pieces(name, part, precision):
+def _pieces(name, part, hint):
     """Yields what to compile of a part, each with its precision.
 
     What the clip part makes of the target frame alone, of the shape
     `(1, h, w, channels)`, stays in float32: it is the smaller share, and
     rounding it costs more of the masks than rounding all else.
     """
+    exact = PRECISIONS["float32"]
     still = [x for x in part.outputs if len(x.partial_shape) == 4]
     moving = [x for x in part.outputs if len(x.partial_shape) != 4]
-    if name != "clip" or precision == "float32" or not (still and moving):
-        yield part, precision
+    if name != "clip" or hint == exact or not (still and moving):
+        yield part, hint
         return
-    for outputs, computed in ((still, "float32"), (moving, precision)):
+    for outputs, computed in ((still, exact), (moving, hint)):
         yield library().Model(outputs, part.get_parameters()), computed
 
 

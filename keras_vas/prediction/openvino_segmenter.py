@@ -14,11 +14,10 @@ class OpenVINOSegmenter(Letterbox):
     """The parts of a model as OpenVINO compiled them; see `KerasSegmenter`.
 
     Args:
-        folder: that `openvino_parts.write` filled.
+        folder: that `openvino_parts.save` filled.
         vocabulary: the model's `Vocabulary`.
         calibration: `presence_score.Calibration`.
-        precision: `"bfloat16"` or `"float32"` of the arithmetic, instead of
-            the folder's own.
+        precision: of the arithmetic, instead of the folder's own.
 
     Attributes:
         runtime: what computes, and in which precision: str.
@@ -29,27 +28,15 @@ class OpenVINOSegmenter(Letterbox):
     """
 
     def __init__(self, folder, vocabulary, calibration, precision=None):
-        self._parts, found = openvino_parts.read(folder, precision)
+        self._parts, found, self.runtime = openvino_parts.read(
+            folder, precision
+        )
         super().__init__(found.height, found.width)
         check_clip_length(self._parts["clip"][0].input("frames").shape[1])
-        self.runtime = f"OpenVINO {found.openvino}, {found.precision}"
-        if found.precision != (precision or found.precision):
-            self.runtime += " (this processor has no bfloat16)"
         self.threshold = calibration.threshold
-        self._vocabulary = vocabulary
+        self._vocabulary, self._calibration = vocabulary, calibration
         # A compiled model computes one thing at a time.
         self._lock = threading.Lock()
-
-        def results(logits):
-            score = calibration.score(presence_score.evidence(logits))
-            return tf.sigmoid(logits)[..., 0], score
-
-        self._results = tf.function(
-            results,
-            input_signature=[
-                tf.TensorSpec([None, self.height, self.width, 1], tf.float32)
-            ],
-        )
 
     def batch_size(self, queries):
         """One: a part takes one clip at a time."""
@@ -67,16 +54,24 @@ class OpenVINOSegmenter(Letterbox):
         probabilities, scores = zip(*results, strict=True)
         return np.stack(probabilities), np.stack(scores)
 
-    def _one(self, clip, text):
-        shared = self._compute("clip", {"frames": clip[None]})
-        logits = [self._joined({**shared, **sentence}) for sentence in text]
-        probabilities, scores = self._results(np.concatenate(logits))
-        return probabilities.numpy(), scores.numpy()
+    def see(self, clip):
+        """What no sentence changes: dict of arrays, of a shrunk clip."""
+        return self._compute("clip", {"frames": clip[None]})
 
-    def _joined(self, tensors):
+    def joint_inputs(self, seen, sentence):
+        """What the joint part takes, of `see` and an entry of `encode`."""
         wanted = [x.any_name for x in self._parts["joint"][0].inputs]
-        inputs = {name: tensors[name] for name in wanted}
-        return self._compute("joint", inputs)["mask_logits"]
+        return {name: {**seen, **sentence}[name] for name in wanted}
+
+    def _one(self, clip, text):
+        seen = self.see(clip)
+        logits = [
+            self._compute("joint", self.joint_inputs(seen, x))["mask_logits"]
+            for x in text
+        ]
+        logits = tf.constant(np.concatenate(logits))
+        scores = self._calibration.score(presence_score.evidence(logits))
+        return tf.sigmoid(logits)[..., 0].numpy(), scores.numpy()
 
     def _compute(self, part, inputs):
         with self._lock:

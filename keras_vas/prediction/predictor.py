@@ -8,7 +8,7 @@ result.save("out")
 
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -214,13 +214,19 @@ class Predictor:
         return result
 
     def stream(
-        self, video: Source, queries: str | Sequence[str], **options: Any
+        self,
+        video: Source,
+        queries: str | Sequence[str],
+        *,
+        numbers: Collection[int] | None = None,
+        **options: Any,
     ) -> Iterator[FrameResult]:
         """Segments a video frame by frame, in memory that does not grow.
 
         Args:
             video: as for `segment`.
             queries: sentences, a list of str (or one str).
+            numbers: of the frames to segment, from 1; all by default.
             **options: fields of `options.Options`: `every`, `times`,
                 `smoothing`, `compute_every`, `batch_size`.
 
@@ -235,11 +241,9 @@ class Predictor:
         """
         queries = _sentences(queries)
         options = Options(**options)
+        which = {"every": options.every, "times": options.times}
         targets = windows.windows(
-            open_video(video),
-            self._segmenter.shrink,
-            every=options.every,
-            times=options.times,
+            open_video(video), self._segmenter.shrink, numbers=numbers, **which
         )
         found = _interpolated(
             self._computed(

@@ -125,7 +125,8 @@ def _convert(entry, model, height, width):
             aside = cache / files.UNFINISHED
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
-            openvino_parts.write(aside, model, height, width)
+            parts = openvino_parts.convert(model, height, width)
+            openvino_parts.save(aside, parts, height, width)
             files.write_manifest(aside, aside / MANIFEST)
             if entry.is_dir():
                 shutil.rmtree(entry)

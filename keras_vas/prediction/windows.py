@@ -30,7 +30,7 @@ class Window:
     clip: np.ndarray
 
 
-def windows(video, shrink, *, every=1, times=None):
+def windows(video, shrink, *, every=1, times=None, numbers=None):
     """Yields the windows of a video's target frames, in order.
 
     Args:
@@ -39,15 +39,18 @@ def windows(video, shrink, *, every=1, times=None):
         every: int; the targets are frames 1, 1 + every, and so on.
         times: seconds of the targets instead, in any order: each time
             stands for the frame that is shown then.
+        numbers: numbers of the targets instead, counted from 1; the frames
+            that no clip of theirs needs may be missing from the video.
 
     Raises:
         UserError: the video ends before one of the times.
     """
-    frames = (
-        ((frame, (frame.number - 1) % every == 0) for frame in video)
-        if times is None
-        else _shown_at(video, sorted(times))
-    )
+    if numbers is not None:
+        frames = _numbered(video, frozenset(numbers))
+    elif times is not None:
+        frames = _shown_at(video, sorted(times))
+    else:
+        frames = ((x, (x.number - 1) % every == 0) for x in video)
     small = {}
     waiting = collections.deque()
 
@@ -69,6 +72,15 @@ def windows(video, shrink, *, every=1, times=None):
             del small[number]
     while waiting:
         yield window(newest)
+
+
+def _numbered(video, numbers):
+    """Yields `(frame, wanted)` up to what the last number's clip needs."""
+    last = max(numbers, default=0)
+    for frame in video:
+        if frame.number > last + _AFTER:
+            return
+        yield frame, frame.number in numbers
 
 
 def _shown_at(video, times):

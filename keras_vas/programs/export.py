@@ -3,14 +3,16 @@
     python export.py --workdir=RUN --output=DIR/cstm
     python export.py --workdir=RUN --output=FILE.keras --format=keras
     python export.py --workdir=RUN --output=FILE.npz --format=preset
-    python export.py --workdir=RUN --output=DIR --format=openvino
+    python export.py --workdir=RUN --output=DIR --format=openvino|onnx|litert
 
 The first writes DIR/cstm/<version>/, the next free number: a SavedModel with
 the signatures serving_default, segment_jpeg, segment_many, segment_many_jpeg
 and describe: see docs/serving_contract.md. The last writes DIR/<version>/ for
-OpenVINO, which segment.py and keras_vas.load take: see docs/openvino.md. With
+OpenVINO, which segment.py and keras_vas.load take, or with the graph that ONNX
+Runtime or LiteRT computes: see docs/openvino.md. With
 --data=RECORDS the threshold of masks and the score, how sure the model is that
-the actor is there at all, are calibrated first and RUN/presence.json written.
+the actor is there at all, are calibrated first and RUN/presence.json written;
+with --precision=int8 the 8-bit convolutions are calibrated instead.
 """
 
 import json
@@ -19,7 +21,12 @@ import pathlib
 from absl import flags, logging
 
 from keras_vas import command_line, errors, presets
-from keras_vas.export import openvino_folder, saved_model
+from keras_vas.export import (
+    fixed_folder,
+    one_graph,
+    openvino_folder,
+    saved_model,
+)
 from keras_vas.prediction import openvino_parts
 from keras_vas.presence import calibration as presence_calibration
 from keras_vas.presence import score as presence_score
@@ -43,14 +50,21 @@ _OUTPUT = flags.DEFINE_string(
 _FORMAT = flags.DEFINE_enum(
     "format",
     "savedmodel",
-    ["savedmodel", "keras", "preset", "openvino"],
+    ["savedmodel", "keras", "preset", "openvino", *one_graph.FILES],
     "Kind of file or folder to write.",
 )
 _WHICH = flags.DEFINE_enum(
     "which", "best", ["best", "last"], "Checkpoint of the run to export."
 )
 _DATA = flags.DEFINE_string(
-    "data", None, "Folder with the run's records, to calibrate the score."
+    "data",
+    None,
+    "Folder with the run's records, to calibrate the score, or int8.",
+)
+_FORCE = flags.DEFINE_bool(
+    "force",
+    False,
+    "Write a model in int8 also if its masks lose too much by it.",
 )
 _METRICS = flags.DEFINE_string(
     "metrics",
@@ -77,21 +91,27 @@ def main(_):
         _say_written(output)
         return
     variant = command_line.build(saved_model.Variant)
-    writer = saved_model.saved_model
+    writer, more = saved_model.saved_model, {}
     config = run_directory.read_config(run)
     if _FORMAT.value == "openvino":
         openvino_parts.library()
         writer = openvino_folder.export
-        size = openvino_folder.network_size(variant, config)
+        more = {"data": _DATA.value, "force": _FORCE.value}
+        size = fixed_folder.network_size(variant, config)
+    elif _FORMAT.value in one_graph.FILES:
+        writer, more = one_graph.export, {"kind": _FORMAT.value}
+        size = fixed_folder.network_size(variant, config)
     else:
         size = variant.network_size(config)
+    if _FORCE.value and _FORMAT.value != "openvino":
+        raise errors.UserError("--force is for --precision=int8; leave it out")
     if _FORMAT.value == "keras":
         _refuse_serving_flags()
         saved_model.check_keras_file(output)
     else:
         saved_model.check_folder(output)
     evaluation = _evaluation(_METRICS.value)
-    if _DATA.value:
+    if _DATA.value and variant.precision != "int8":
         _calibrate(run, *size)
     if _FORMAT.value == "keras":
         path = saved_model.keras_file(run, output, which=_WHICH.value)
@@ -104,6 +124,7 @@ def main(_):
             evaluation=evaluation,
             licence=_LICENCE.value,
             preset=presets.PRESETS.get(_WORKDIR.value),
+            **more,
         )
     if not presence_score.Calibration.load(run).calibrated:
         print("the score is not calibrated; --data=RECORDS does it")
@@ -136,6 +157,9 @@ def _say_written(path):
     if _FORMAT.value == "savedmodel":
         served = pathlib.Path(path).parent
         print(f"next: python -m keras_vas.serving_server --model={served}")
+    elif _FORMAT.value in one_graph.FILES:
+        file = pathlib.Path(path, one_graph.FILES[_FORMAT.value])
+        print(f"next: load {file} with {one_graph.RUNTIMES[_FORMAT.value]}")
     else:
         print(f"next: python segment.py --model={path} --video=... --query=...")
 
@@ -143,7 +167,7 @@ def _say_written(path):
 def _refuse_serving_flags():
     given = [
         name
-        for name in (*VARIANT_FLAGS, "metrics", "licence")
+        for name in (*VARIANT_FLAGS, "metrics", "licence", "force")
         if name not in ("height", "width")
         and flags.FLAGS[name].value != flags.FLAGS[name].default
     ]

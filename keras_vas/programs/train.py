@@ -8,12 +8,13 @@ command on every machine trains on all of them.
 """
 
 import contextlib
+import dataclasses
 
 import keras
 import tensorflow as tf
 from absl import flags
 
-from keras_vas import command_line, files
+from keras_vas import command_line, files, presets
 from keras_vas.command_line import build, counted
 from keras_vas.data import pipeline, records, training_split, transforms
 from keras_vas.models import registry
@@ -95,6 +96,9 @@ def main(names):
     inputs = build(settings.Input)
     optimization = build(settings.Optimization)
     beginning = build(settings.Beginning)
+    if beginning.init_run:
+        run = str(presets.run_of(beginning.init_run))
+        beginning = dataclasses.replace(beginning, init_run=run)
     objective = build(settings.Objective)
     command_line.checked(beginning.check_names, objective.names_weight)
     augmentation = build(transforms.Augmentation)

@@ -2,6 +2,8 @@
 
 import keras
 
+from keras_vas.errors import UserError
+
 
 def freeze(model, part):
     """Freezes a part of the model, batch statistics included.
@@ -12,8 +14,17 @@ def freeze(model, part):
             weights were loaded into, which leaves text encoders, CMAMs and
             decoder to train; or `"encoders"`, with the word vectors, which
             leaves the decoder.
+
+    Raises:
+        UserError: the model has no such part, or no layers in it.
     """
-    for layer in model.layers_of(part):
+    layers = model.layers_of(part)
+    if part != "none" and not layers:
+        raise UserError(
+            f"--freeze={part}: {model.name} with this backbone has no such "
+            "layers; give --freeze=backbones or none"
+        )
+    for layer in layers:
         layer.trainable = False
 
 

@@ -126,10 +126,13 @@ def assign_backbone(model, encoder, run):
     Raises:
         UserError: the run's backbone has another architecture or width.
     """
-    prefixes = model.parts[f"{encoder}_backbone"]
+    prefixes = model.prefixes_of(f"{encoder}_backbone")
     variables = _within(model_variables(model), prefixes)
     arrays, _ = checkpoint.load(best_path(run))
-    checkpoint.assign(variables, _within(arrays, prefixes), best_path(run))
+    arrays = _within(arrays, prefixes)
+    if variables.keys() < arrays.keys():  # a model with fewer stages
+        arrays = {path: arrays[path] for path in variables}
+    checkpoint.assign(variables, arrays, best_path(run))
     return len(variables)
 
 
@@ -150,7 +153,7 @@ def assign_encoders(model, runs):
     words = _within(variables, (WORD_VECTORS,))
     found = {}
     for encoder, run in runs.items():
-        path, prefixes = best_path(run), model.parts[encoder]
+        path, prefixes = best_path(run), model.prefixes_of(encoder)
         arrays, _ = checkpoint.load(path)
         checkpoint.assign(
             _within(variables, prefixes), _within(arrays, prefixes), path
@@ -193,10 +196,12 @@ def _assign_pretrained(model, beginning, encoder):
         )
     if best_path(what).is_file():
         count = assign_backbone(model, encoder, what)
+        model.weights_assigned(part)
         print(f"{encoder} encoder: {count} arrays of {what}")
         return None
     found = weights.load(what, model.get_config()[part])
     weights.assign(model, part, found)
+    model.weights_assigned(part)
     print(f"{encoder} encoder: {len(found.trunk)} arrays of {found.source}")
     return found.arrays.get("head/kernel")
 

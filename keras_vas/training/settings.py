@@ -1,12 +1,15 @@
 """What can be set of a training, on every Keras backend."""
 
+import collections
 import dataclasses
+import inspect
 from typing import Literal
 
 from absl import flags
 
 from keras_vas import command_line, losses
 from keras_vas.data.frame_size import check_size
+from keras_vas.data.records import schema
 from keras_vas.models import registry
 from keras_vas.training.learning_rate import SCHEDULES, LearningRate
 
@@ -155,7 +158,8 @@ class Beginning:
     error.
 
     Attributes:
-        init_run: run directory, to begin with all of its best weights.
+        init_run: run directory or preset, to begin with all of its best
+            weights.
         spatial_run: run directory, to take its spatial encoder and its word
             vectors.
         temporal_run: run directory, to take its temporal encoder and its word
@@ -174,7 +178,8 @@ class Beginning:
         word_vectors: file of word vectors, GloVe text or .npz of words and
             vectors.
         freeze: what keeps its first weights and batch statistics: nothing,
-            the backbones, or the encoders with the word vectors.
+            the backbones, the backbones but for the last blocks that the
+            authors of a model trained, or the encoders with the word vectors.
     """
 
     init_run: str | None = None
@@ -185,7 +190,9 @@ class Beginning:
     spatial_names: str | None = None
     temporal_names: str | None = None
     word_vectors: str | None = None
-    freeze: Literal["none", "backbones", "encoders"] = "none"
+    freeze: Literal["none", "backbones", "backbones_but_last", "encoders"] = (
+        "none"
+    )
 
     def __post_init__(self):
         for encoder in ("spatial", "temporal"):
@@ -250,14 +257,23 @@ def define_model_flags():
         command_line.early_value("model", registry.DEFAULT),
     )
     heads = {"deep_supervision"} & model.inference.keys()
-    return [
-        "model",
-        *command_line.define_flags(
-            model,
-            without=model.programs_set,
-            defaults=dict.fromkeys(heads, True),
-        ),
-    ]
+    names = command_line.define_flags(
+        model, without=model.programs_set, defaults=dict.fromkeys(heads, True)
+    )
+    if "num_frames" in names:
+        flags.register_validator(
+            "num_frames",
+            lambda number: number == schema.CLIP_LENGTH,
+            f"records hold {schema.CLIP_LENGTH} frames a clip; leave it out",
+        )
+    owners = collections.defaultdict(list)
+    for other in registry.MODELS:
+        others = registry.model_class(other)
+        for name in inspect.signature(others.__init__).parameters:
+            if name not in ("self", *others.programs_set):
+                owners[name].append(f"--model={other}")
+    command_line.refuse_flags(owners)
+    return ["model", *names]
 
 
 def _check(settings, name, least, most=None):

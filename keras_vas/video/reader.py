@@ -122,7 +122,7 @@ def open_video(source: Source, *, allow_playlists: bool = False) -> Video:
     if not path.is_file():
         raise UserError(f"there is no video {path}; name a file or a folder")
     if path.suffix.lower() in _PICTURE_SUFFIXES:
-        return _pictures(path, [path])
+        return of_pictures(path, [path])
     return _file(path, allow_playlists)
 
 
@@ -173,10 +173,17 @@ def _folder(path):
             "folder of frames"
         )
 
-    return _pictures(path, files)
+    return of_pictures(path, files)
 
 
-def _pictures(path, files):
+def of_pictures(path, files):
+    """A `Video` of image files.
+
+    Args:
+        path: `pathlib.Path` that messages name.
+        files: list of `pathlib.Path` in the order of time.
+    """
+
     def read():
         for i, file in enumerate(files):
             yield i / ARRAY_FPS, read_image(file)

@@ -83,9 +83,15 @@ def fit(arrays, own, architecture, source):
 
 
 def _shaped(array, shape, what):
-    """One array in float32; axes of length 1 in front of its own are cut."""
+    """One array in float32; axes of length 1 in front of its own are cut.
+
+    The kernel of a fully connected layer on a map becomes a convolution's.
+    """
     if shape is None:  # the head: (..., channels, classes) or (classes,)
         shape = array.shape[-2:]
+    flat = (int(np.prod(shape[:-1])), shape[-1])
+    if len(shape) == 4 and array.shape == flat:
+        array = array.reshape(shape)
     lead = array.ndim - len(shape)
     if lead < 0 or array.shape != (1,) * lead + tuple(shape):
         raise UserError(
@@ -224,6 +230,13 @@ def _old_resnet(name):
     return f"conv{stage}_block{block}_{number}_{kind}/{variable}"
 
 
+def _vgg(name):
+    """`block1_conv1/kernel` and `fc1/kernel`, as in keras.applications."""
+    layer = name.rpartition("/")[0]
+    known = re.fullmatch(r"block\d_conv\d|fc[12]|predictions", layer)
+    return name if known else None
+
+
 def _headed(layer, head, variable):
     return f"{HEAD if layer == head else layer}/{variable}"
 
@@ -232,4 +245,5 @@ _MAPS = {
     "i3d": _by_patterns(_flax_i3d, _sonnet_i3d),
     "inception_v3": _inception,
     "resnet50": _by_patterns(_resnet, _old_resnet),
+    "vgg16": _by_patterns(_vgg),
 }

@@ -119,11 +119,12 @@ def assign(model, prefix, weights):
 
     Raises:
         UserError: the backbone has other variables or shapes, as one of
-            another width has. Nothing has changed then.
+            another width has. Nothing has changed then. One with fewer
+            stages takes what it has.
     """
     variables = networks.variables(model, prefix)
     trunk = weights.trunk
-    if variables.keys() != trunk.keys():
+    if not variables or not variables.keys() <= trunk.keys():
         raise UserError(
             f"{prefix} is no {weights.architecture}, of which "
             f"{weights.source} holds the weights"

@@ -126,6 +126,20 @@ REGISTRY = {
         preprocessing="BGR less 103.939, 116.779, 123.68",
         proof="five stages equal to keras.applications; classes of clips",
     ),
+    "vgg16_imagenet": Pretrained(
+        architecture="vgg16",
+        sources=(
+            Source(
+                "keras",
+                f"{_KERAS}/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels.h5",
+                md5="64373286793e3c8b2b4e3219cbf3544b",
+            ),
+        ),
+        origin="Oxford, by keras.applications: ILSVRC 2012",
+        licence="CC-BY-4.0",
+        preprocessing="BGR less 103.939, 116.779, 123.68",
+        proof="none: has not been downloaded here",
+    ),
 }
 
 

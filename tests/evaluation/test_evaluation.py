@@ -20,6 +20,7 @@ from keras_vas.data.text.vocabulary import Vocabulary
 from keras_vas.errors import UserError
 from keras_vas.evaluation import protocol
 from keras_vas.evaluation import report as evaluation_report
+from keras_vas.models.cstm.cstm import CSTM
 
 COLOURS = ("red", "green", "blue")
 VOCABULARY = Vocabulary([*COLOURS, "actor", "the"])
@@ -288,7 +289,7 @@ def test_a_model_that_finds_nothing(index, tmp_path):
     assert report["choice_accuracy"] == 0
     assert report["mean_iou_chosen"] is None
     assert all(0 < float(r["score"]) <= 0.5 for r in rows_of(tmp_path))
-    assert "0.0 %" in evaluation_report.table(report)
+    assert "0.0 %" in evaluation_report.table(report, CSTM)
 
 
 def corrupted(index, tmp_path):
@@ -392,7 +393,7 @@ def test_the_calibrated_threshold_is_counted_in_the_same_pass(
         k: v for k, v in before.items() if k not in timed
     }
     assert rows_of(tmp_path) == rows_of(output)
-    lines = evaluation_report.table(found).splitlines()
+    lines = evaluation_report.table(found, CSTM).splitlines()
     assert lines[3].split()[:4] == ["this", "run", ">", str(threshold)]
     assert lines[3].split()[-2] == f"{100 * at['mean_iou']:.1f}"
     assert "calibrated" in lines[0]
@@ -413,7 +414,7 @@ def report_of(dataset, split="test"):
     [("a2d_sentences", "65.4", "56.1"), ("jhmdb_sentences", "78.3", "60.4")],
 )
 def test_table_has_the_papers_row_below_ours(dataset, first, last):
-    lines = evaluation_report.table(report_of(dataset)).splitlines()
+    lines = evaluation_report.table(report_of(dataset), CSTM).splitlines()
     assert lines[1].split()[:6] == [
         "P@0.5", "P@0.6", "P@0.7", "P@0.8", "P@0.9", "AP",
     ]  # fmt: skip
@@ -429,7 +430,8 @@ def test_table_compares_nothing_else_with_the_paper():
         ("moving_actors", "test"),
         ("a2d_sentences", "train"),
     ):
-        assert "paper" not in evaluation_report.table(report_of(dataset, split))
+        report = report_of(dataset, split)
+        assert "paper" not in evaluation_report.table(report, CSTM)
 
 
 def test_masks_come_back_from_their_file():

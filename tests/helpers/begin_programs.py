@@ -18,6 +18,7 @@ import sys
 from absl import app, flags
 
 KEPT = set(flags.FLAGS)
+OURS = ("keras_vas", "converter", "listed_videos")
 _parse_args = argparse.ArgumentParser.parse_args
 
 
@@ -36,7 +37,7 @@ def begin(words):
     for name in set(flags.FLAGS) - KEPT:
         delattr(flags.FLAGS, name)
     for name in list(sys.modules):
-        if name.split(".")[0] in ("keras_vas", "converter"):
+        if name.split(".")[0] in OURS:
             del sys.modules[name]
     program, path = words[0], list(sys.path)
     sys.argv = list(words)

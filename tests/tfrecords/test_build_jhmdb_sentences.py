@@ -11,7 +11,7 @@ import scipy.io
 
 from keras_vas import errors
 from keras_vas.data import records
-from keras_vas.data.records import schema
+from keras_vas.data.records import schema, video_frames
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 20
 MASKED = 14
@@ -125,8 +125,8 @@ def test_frames_masks_and_sentences(build, tmp_path):
         (list(range(1, 10)), [2, 5, 8]),
     ],
 )
-def test_evenly_spaced(build, numbers, expected):
-    assert build.evenly_spaced(numbers, 3) == expected
+def test_evenly_spaced(numbers, expected):
+    assert video_frames.evenly_spaced(numbers, 3) == expected
 
 
 def write_frames_list(path, frames):

@@ -108,6 +108,7 @@ class CSTM(SegmentationModel):
         "arguments": {"coordinate_fusion": "conv", "deep_supervision": True},
         "multiply_adds": {"spatial": 19.54e9, "": 213.06e9},
     }
+    results = part_names.RESULTS
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ from keras import ops
 
 from keras_vas.backbones import STAGES
 from keras_vas.backbones.backbone import scaled
+from keras_vas.models.cstm.part_names import RESULTS
 from keras_vas.models.cstm.visual_encoder import visual_encoder
 from keras_vas.models.cstm_authors import state_dict
 from keras_vas.models.cstm_authors.aligned_upsampling import AlignedUpsampling
@@ -44,6 +45,7 @@ class AuthorsCSTM(SegmentationModel):
         "none": (),
         "backbones": ("spatial_backbone", "temporal_backbone"),
     }
+    results = RESULTS
     costs = {
         "word vectors": (WORD_VECTORS,),
         "text encoder": ("text_",),

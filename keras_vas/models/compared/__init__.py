@@ -1,0 +1,1 @@
+"""Systems that the paper's tables compare CSTM with; see docs/compared.md."""
