@@ -16,24 +16,8 @@ from absl import flags
 from keras_vas import command_line
 from keras_vas.page import application
 from keras_vas.page.limits import Limits
+from keras_vas.prediction.options import Source
 
-_MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "Preset, run directory, .keras file, folder of export.py, or the address "
-    "of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
-    required=True,
-)
-_WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint of a run directory."
-)
-_RUNTIME = flags.DEFINE_enum(
-    "runtime",
-    "auto",
-    ["auto", "tensorflow", "openvino"],
-    "What computes; auto takes OpenVINO where it is installed, in bfloat16 "
-    "where the processor has it.",
-)
 _HOST = flags.DEFINE_string(
     "host",
     "127.0.0.1",
@@ -75,6 +59,9 @@ _MAX_SIDE = flags.DEFINE_integer(
 )
 
 
+command_line.define_flags(Source)
+
+
 def main(_):
     """Serves the page until it is interrupted."""
     limits = Limits(
@@ -84,13 +71,11 @@ def main(_):
         side=_MAX_SIDE.value,
     )
     application.serve(
-        _MODEL.value,
-        _WHICH.value,
+        command_line.build(Source),
         limits,
         _HOST.value,
         _PORT.value,
         _PROXY.value,
-        _RUNTIME.value,
     )
 
 

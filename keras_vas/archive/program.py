@@ -22,14 +22,8 @@ from keras_vas import command_line
 from keras_vas.archive import engine, sources
 from keras_vas.archive.settings import Choice, Settings, fingerprint
 from keras_vas.errors import UserError
+from keras_vas.prediction.options import Source
 
-_MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "Preset, run directory, .keras file or folder of export.py, at a place "
-    "that all machines see.",
-    required=True,
-)
 _VIDEOS = flags.DEFINE_string(
     "videos",
     None,
@@ -49,16 +43,7 @@ _ADDRESS = flags.DEFINE_string(
     "Ray cluster: auto for the one that this machine belongs to, HOST:PORT "
     "or ray://HOST:PORT; by default this machine alone.",
 )
-_WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint of a run directory."
-)
-_RUNTIME = flags.DEFINE_enum(
-    "runtime",
-    "auto",
-    ["auto", "tensorflow", "openvino"],
-    "What computes; auto takes OpenVINO where it is installed, in bfloat16 "
-    "where the processor has it.",
-)
+command_line.define_flags(Source)
 command_line.define_flags(Choice)
 command_line.define_flags(engine.Pool)
 
@@ -108,22 +93,21 @@ def _settings(sentences, choice):
     """Loads the model, says what it is, and lets it go again."""
     from keras_vas.prediction import predictor
 
-    model = _MODEL.value
-    if os.path.exists(model):
-        model = os.path.abspath(model)
-    loaded = predictor.load(model, _WHICH.value, _RUNTIME.value)
+    source = command_line.build(Source)
+    if os.path.exists(source.model):
+        path = os.path.abspath(source.model)
+        source = dataclasses.replace(source, model=path)
+    loaded = predictor.load(**dataclasses.asdict(source))
     print(f"{loaded.about} Computed by {loaded.runtime}.")
     for line in loaded.warnings(sentences):
         print(line, flush=True)
     if choice.threshold is None:
         choice = dataclasses.replace(choice, threshold=loaded.threshold)
     return Settings(
-        model=model,
-        which=_WHICH.value,
-        runtime=_RUNTIME.value,
+        source=source,
         sentences=sentences,
         choice=choice,
-        fingerprint=fingerprint(model, loaded),
+        fingerprint=fingerprint(source.model, loaded),
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vas import __version__, files
 from keras_vas.errors import UserError
+from keras_vas.prediction.options import Source
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,18 +55,14 @@ class Settings:
     """What a worker is told.
 
     Attributes:
-        model: what `predictor.load` takes; a path is absolute.
-        which: likewise.
-        runtime: likewise.
+        source: `options.Source`; a path is absolute.
         sentences: tuple of str.
         choice: `Choice`, with a threshold.
         fingerprint: SHA-256 of the model, see `fingerprint`.
         version: of keras_vas.
     """
 
-    model: str
-    which: str
-    runtime: str
+    source: Source
     sentences: tuple[str, ...]
     choice: Choice
     fingerprint: str

@@ -65,7 +65,7 @@ def load(settings, threads):
         tf.config.experimental.set_memory_growth(device, True)
     from keras_vas.prediction import predictor
 
-    return predictor.load(settings.model, settings.which, settings.runtime)
+    return predictor.load(**dataclasses.asdict(settings.source))
 
 
 class Worker:
@@ -89,14 +89,14 @@ class Worker:
             return
         try:
             self._predictor = load(settings)
-            found = fingerprint(settings.model, self._predictor)
+            found = fingerprint(settings.source.model, self._predictor)
         except (UserError, OSError) as error:
             self._refusal = f"{here} has no such model: {_one_line(error)}"
             return
         if found != settings.fingerprint:
             self._refusal = (
-                f"{here} finds another model at {settings.model}; bring the "
-                "same files to all machines"
+                f"{here} finds another model at {settings.source.model}; "
+                "bring the same files to all machines"
             )
 
     def __call__(self, row):

@@ -5,6 +5,7 @@ before `serve` has set that.
 """
 
 import contextlib
+import dataclasses
 import errno
 import os
 import signal
@@ -18,17 +19,15 @@ _LAST_SECONDS = 2
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def serve(model, which, limits, host, port, proxy, runtime):
+def serve(source, limits, host, port, proxy):
     """Serves the page until the program is interrupted.
 
     Args:
-        model: path of what `predictor.load` takes.
-        which: likewise.
+        source: `options.Source`.
         limits: `Limits`.
         host: address to listen on.
         port: likewise; 0 takes any that is free.
         proxy: see `server`.
-        runtime: as `predictor.load` takes it.
 
     Raises:
         UserError: the address is taken, Gradio is missing, or there is no
@@ -48,7 +47,7 @@ def serve(model, which, limits, host, port, proxy, runtime):
         _require_gradio()
         from keras_vas.prediction import predictor
 
-        loaded = predictor.load(model, which, runtime)
+        loaded = predictor.load(**dataclasses.asdict(source))
         print(f"{loaded.about} Computed by {loaded.runtime}.")
         port = listening.getsockname()[1]
         application, visits = application_of(loaded, folder, limits, host, port)

@@ -1,8 +1,27 @@
-"""Which frames of a video are segmented, and how."""
+"""Which model segments which frames of a video, and how."""
 
 import dataclasses
+from typing import Literal
 
 from keras_vas.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Which model segments, and what computes it, for `predictor.load`.
+
+    Attributes:
+        model: preset, run directory, .keras file, folder of export.py, or the
+            address of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or
+            kaggle://...
+        which: checkpoint of a run directory.
+        runtime: what computes; auto takes OpenVINO where it is installed, in
+            bfloat16 where the processor has it.
+    """
+
+    model: str
+    which: Literal["best", "last"] = "best"
+    runtime: Literal["auto", "tensorflow", "openvino"] = "auto"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,16 +20,9 @@ from absl import flags
 from keras_vas import command_line
 from keras_vas.errors import UserError
 from keras_vas.prediction import result_folder
-from keras_vas.prediction.options import Options
+from keras_vas.prediction.options import Options, Source
 from keras_vas.video.reader import open_video
 
-_MODEL = flags.DEFINE_string(
-    "model",
-    None,
-    "Preset, run directory, .keras file, folder of export.py, or the address "
-    "of a file: https://HOST/FILE#sha256=HEX, hf://USER/MODEL or kaggle://...",
-    required=True,
-)
 _VIDEO = flags.DEFINE_string(
     "video",
     None,
@@ -56,16 +49,7 @@ _ALLOW_PLAYLISTS = flags.DEFINE_bool(
     "Also take --video that is a list of other files or addresses, such as "
     "m3u8; only for lists of somebody trusted.",
 )
-_WHICH = flags.DEFINE_enum(
-    "which", "best", ["best", "last"], "Checkpoint of a run directory."
-)
-_RUNTIME = flags.DEFINE_enum(
-    "runtime",
-    "auto",
-    ["auto", "tensorflow", "openvino"],
-    "What computes; auto takes OpenVINO where it is installed, in bfloat16 "
-    "where the processor has it.",
-)
+command_line.define_flags(Source)
 command_line.define_flags(Options)
 _SLIDE_SECONDS = 1.0
 _MANY_MISSING = 0.9
@@ -81,7 +65,7 @@ def main(_):
     from keras_vas.prediction import predictor as prediction_predictor
 
     predictor = prediction_predictor.load(
-        _MODEL.value, _WHICH.value, _RUNTIME.value
+        **dataclasses.asdict(command_line.build(Source))
     )
     threshold = _THRESHOLD.value
     if threshold is None:

@@ -18,6 +18,7 @@ import numpy as np
 from keras_vas.archive import engine, sources
 from keras_vas.archive.folder import Folder
 from keras_vas.archive.settings import Choice, Settings, fingerprint
+from keras_vas.prediction.options import Source
 from keras_vas.prediction.result import FrameResult
 from keras_vas.prediction.windows import windows
 
@@ -77,9 +78,7 @@ def settings(folder, **choice):
     """`Settings` of the model in a folder."""
     model = str(folder / "weights")
     return Settings(
-        model=model,
-        which="best",
-        runtime="auto",
+        source=Source(model),
         sentences=SENTENCES,
         choice=Choice(**{"threshold": 0.5, **choice}),
         fingerprint=fingerprint(model, Brightness(model)),
