@@ -97,7 +97,7 @@ def _settings(sentences, choice):
     if os.path.exists(source.model):
         path = os.path.abspath(source.model)
         source = dataclasses.replace(source, model=path)
-    loaded = predictor.load(**dataclasses.asdict(source))
+    loaded = predictor.load(*dataclasses.astuple(source))
     print(f"{loaded.about} Computed by {loaded.runtime}.")
     for line in loaded.warnings(sentences):
         print(line, flush=True)

@@ -65,7 +65,7 @@ def load(settings, threads):
         tf.config.experimental.set_memory_growth(device, True)
     from keras_vas.prediction import predictor
 
-    return predictor.load(**dataclasses.asdict(settings.source))
+    return predictor.load(*dataclasses.astuple(settings.source))
 
 
 class Worker:

@@ -47,7 +47,7 @@ def serve(source, limits, host, port, proxy):
         _require_gradio()
         from keras_vas.prediction import predictor
 
-        loaded = predictor.load(**dataclasses.asdict(source))
+        loaded = predictor.load(*dataclasses.astuple(source))
         print(f"{loaded.about} Computed by {loaded.runtime}.")
         port = listening.getsockname()[1]
         application, visits = application_of(loaded, folder, limits, host, port)

@@ -8,7 +8,7 @@ from keras_vas.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Which model segments, and what computes it, for `predictor.load`.
+    """Which model segments, and what computes it: what `predictor.load` takes.
 
     Attributes:
         model: preset, run directory, .keras file, folder of export.py, or the

@@ -65,7 +65,7 @@ def main(_):
     from keras_vas.prediction import predictor as prediction_predictor
 
     predictor = prediction_predictor.load(
-        **dataclasses.asdict(command_line.build(Source))
+        *dataclasses.astuple(command_line.build(Source))
     )
     threshold = _THRESHOLD.value
     if threshold is None:
