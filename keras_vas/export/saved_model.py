@@ -130,12 +130,8 @@ def load(run, which="best", precision="float32"):
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision)
-    # There is no orthogonal initializer in bfloat16; the values are replaced
-    # by the checkpoint's anyway.
-    initial = {"orthogonal": keras.initializers.Zeros}
     try:
-        with keras.saving.custom_object_scope(initial):
-            model, vocabulary, config = run_directory.load_run(run, which)
+        model, vocabulary, config = run_directory.load_run(run, which)
     finally:
         keras.config.set_dtype_policy(before)
     return model, vocabulary, config

@@ -24,12 +24,13 @@ def training_only(model):
 
 
 def make_within(make, most):
-    """Makes a model, unless its weights hold more than so many numbers.
+    """Makes a model for a checkpoint, unless it holds too many numbers.
 
     The model is traced once. Its variables get values only when they have
     been counted, so that no memory depends on the sizes that a damaged
     description may name. What Keras remembers of variables without values
-    goes with the thread.
+    goes with the thread. Orthogonal initial values are zeros instead: a
+    checkpoint replaces them, and there are none in bfloat16.
 
     Args:
         make: function without arguments that makes the model.
@@ -43,7 +44,12 @@ def make_within(make, most):
 
     def made():
         keras.config.set_dtype_policy(policy)
-        with keras.StatelessScope(initialize_variables=False):
+        with (
+            keras.StatelessScope(initialize_variables=False),
+            keras.saving.custom_object_scope(
+                {"orthogonal": keras.initializers.Zeros}
+            ),
+        ):
             model = make()
             numbers = sum(math.prod(v.shape) for v in model.weights)
         if numbers > most:
