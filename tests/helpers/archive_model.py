@@ -58,7 +58,7 @@ class Brightness:
 
 def load(settings):
     """What a worker loads."""
-    return Brightness(pathlib.Path(settings.model).parent)
+    return Brightness(pathlib.Path(settings.source.model).parent)
 
 
 def make(folder):
