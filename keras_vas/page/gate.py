@@ -21,7 +21,6 @@ from keras_vas.page.visitors import Visitor, network
 
 VISITOR = "keras_vas.visitor"
 UPLOAD, RESULTS = "/upload", "/results/"
-CHECK = "check"
 _API = "/gradio_api"
 _STATIC = ("/assets/", "/static/", "/svelte/")
 _OPEN = ("/", "/config", "/theme.css", "/favicon.ico", f"{_API}/theme.css")
@@ -32,7 +31,7 @@ _OWN = (
     RESULTS,
 )
 _JOIN = f"{_API}/queue/join"
-_CHECK = f"{_API}/run/{CHECK}"
+_CHECK = f"{_API}/run/predict"
 _POSTED = (_JOIN, _CHECK, f"{_API}/cancel", f"{_API}/reset")
 _LARGEST_BODY = 2**18
 _SESSIONS = 4096

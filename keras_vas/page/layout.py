@@ -6,7 +6,7 @@ import gradio as gr
 
 from keras_vas.page import fragments, widgets
 from keras_vas.page.finding import EVERY
-from keras_vas.page.gate import CHECK, VISITOR
+from keras_vas.page.gate import VISITOR
 from keras_vas.page.handlers import FRAMES, VIDEO, Handlers, Shown
 from keras_vas.page.style import CSS, theme
 
@@ -128,9 +128,7 @@ def build(predictor, visits, inbox, samples, limits):
         sample.select(on.take_sample, None, parts, **quick)
         # Gradio loses an event that joins the queue as its last one ends, and
         # who has typed a sentence is soon to press Find.
-        sentences.change(
-            on.check, sentences, hint, queue=False, api_name=CHECK, **latest
-        )
+        sentences.change(on.check, sentences, hint, queue=False, **latest)
         find.click(on.find, [sentences, every, slider], parts, **thinking)
         stop.click(on.stop, None, None, **quick)
         slider.input(on.show_frame, slider, parts, **latest)

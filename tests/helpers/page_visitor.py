@@ -113,7 +113,7 @@ class Visitor:
         function = self._events[part, event]
         queued = function["queue"] is not False
         return self.client.post(
-            "/gradio_api/" + ("queue/join" if queued else "run/check"),
+            "/gradio_api/" + ("queue/join" if queued else "run/predict"),
             json={
                 "data": list(data),
                 "event_data": event_data,

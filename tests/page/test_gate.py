@@ -86,7 +86,7 @@ def test_a_new_visitor_gets_a_name_that_scripts_cannot_read():
         ("GET", "/monitoring"),
         ("GET", "/assets/../gradio_api/info"),
         ("POST", "/gradio_api/upload"),
-        ("POST", "/gradio_api/run/predict"),
+        ("POST", "/gradio_api/api/predict"),
         ("POST", "/gradio_api/call/find"),
         ("POST", "/gradio_api/component_server"),
         ("PUT", "/upload"),
@@ -208,7 +208,7 @@ def test_events_with_anything_but_texts_and_numbers_are_refused(body):
 
 
 def test_one_event_alone_goes_past_the_queue():
-    past = "/gradio_api/run/check"
+    past = "/gradio_api/run/predict"
     assert ask(None, "POST", past, body=joined(fn_index=4))[0] == 200
     assert ask(None, "POST", past, body=joined(fn_index=1))[0] == 400
     assert ask(None, "POST", JOIN, body=joined(fn_index=4))[0] == 400
