@@ -34,13 +34,6 @@ AXES = {
     "sentences": ("sentences about one clip", SENTENCES),
 }
 
-_OUTPUT = flags.DEFINE_string(
-    "output", None, "Folder for the page and the plot.", required=True
-)
-_LONGEST = flags.DEFINE_integer(
-    "longest", SECONDS[-1], "Seconds of the longest video whose memory counts."
-)
-
 
 def preset_arguments():
     """The constructor arguments of the preset's model, as a dict."""
@@ -196,8 +189,8 @@ def main(_):
     )
     found["cases"] = {**full["cases"], **small["cases"]}
     found["growth"] = growth(davis, rounds)
-    found["memory"] = memory(_LONGEST.value)
-    output = pathlib.Path(_OUTPUT.value)
+    found["memory"] = memory(flags.FLAGS.longest)
+    output = pathlib.Path(flags.FLAGS.output)
     files.write_json(output / "performance.json", found)
     with files.atomic_path(output / "performance.md") as path:
         path.write_text(markdown(found), encoding="utf-8")
@@ -213,4 +206,12 @@ def _processor():
 
 
 if __name__ == "__main__":
+    flags.DEFINE_string(
+        "output", None, "Folder for the page and the plot.", required=True
+    )
+    flags.DEFINE_integer(
+        "longest",
+        SECONDS[-1],
+        "Seconds of the longest video whose memory counts.",
+    )
     command_line.run(main)
