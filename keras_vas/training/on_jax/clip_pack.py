@@ -86,7 +86,7 @@ class ClipPack:
         Raises:
             UserError: there is no such file, or it is something else.
         """
-        advice = "write it again with benchmarks/pack_clips.py"
+        advice = "write it again with keras_vas.training.on_jax.pack_clips"
         with packed_files.reading(path, "file of packed clips", advice):
             arrays = packed_files.read_npz(
                 path, [field.name for field in dataclasses.fields(cls)]
